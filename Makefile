@@ -1,0 +1,87 @@
+# make, make test, make clean, make help. Each step is a real target: it runs when its inputs changed.
+
+PYTHON ?= python3
+RECIPE ?= cnn
+
+BIN := .venv/bin
+OUT := build/$(RECIPE)
+UV  := $(shell command -v uv 2>/dev/null)
+
+TOOLKIT := toolkit/mnistkit
+COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(TOOLKIT)/bundle.py $(TOOLKIT)/records.py $(TOOLKIT)/files.py
+TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py training.py keras_models.py) $(wildcard $(TOOLKIT)/data/*.py)
+EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py)
+VERIFY  := $(addprefix $(TOOLKIT)/,verification.py parity.py) $(COMMON)
+BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(COMMON)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all train export verify bench setup test lint types unit benchmarks docs clean distclean help
+
+all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
+	@$(BIN)/mnistkit summary $(OUT)
+
+train: $(OUT)/run.json                ## train the recipe
+export: $(OUT)/bundle/manifest.json   ## export the trained model as a bundle
+verify: $(OUT)/verify.json            ## check that the bundle is as right as the model
+bench: $(OUT)/bench.json              ## measure the bundle on this machine
+setup: .venv/train                    ## make .venv, with all that these need
+
+# Training writes run.json last, so it stands for the whole of it.
+$(OUT)/run.json: $(TRAIN) | .venv/train
+	$(BIN)/mnistkit train --recipe $(RECIPE) --out $(OUT)
+
+$(OUT)/bundle/manifest.json: $(OUT)/run.json $(EXPORT)
+	$(BIN)/mnistkit export $(OUT)/model.keras --out $(OUT)/bundle --force
+
+$(OUT)/verify.json: $(OUT)/bundle/manifest.json $(VERIFY)
+	$(BIN)/mnistkit verify $(OUT)/bundle --json $@
+
+# After verify, never beside it: a busy machine would spoil the figures.
+$(OUT)/bench.json: $(OUT)/bundle/manifest.json $(BENCH) | $(OUT)/verify.json
+	$(BIN)/mnistkit bench $(OUT)/bundle --json $@
+
+# constraints.txt holds the versions that this was last tested with; QUIET spares a log pip's progress bars.
+comma := ,
+QUIET := $(if $(MAKE_TERMOUT),,-q)
+define install
+	@echo "setting up .venv: this takes a minute or two"
+	@test -x $(BIN)/python || $(if $(UV),uv venv -q --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	@$(if $(UV),uv pip install $(QUIET) --python $(BIN)/python,$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check) \
+		-c constraints.txt -e '.[$(1)]'
+	@touch $@
+endef
+
+.venv/train: pyproject.toml constraints.txt tools/preflight.py
+	@$(PYTHON) tools/preflight.py
+	$(call install,train)
+
+.venv/dev: .venv/train
+	$(call install,train$(comma)dev)
+
+test: lint types unit                 ## set up, then lint, types, tests
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/dev
+	$(BIN)/mypy
+
+unit: .venv/dev
+	$(BIN)/pytest
+
+benchmarks: .venv/dev all             ## measure the project itself against its targets
+	$(BIN)/python benchmarks/pipeline.py
+
+docs: .venv/dev                       ## write anew what in the docs is generated
+	$(BIN)/python tools/docs.py
+
+clean:                                ## remove what was built
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean                      ## remove .venv too
+	rm -rf .venv
+
+help:                                 ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

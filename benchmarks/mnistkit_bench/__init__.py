@@ -1,0 +1,1 @@
+"""Measures inference latency on the machine that it runs on."""

@@ -1,0 +1,141 @@
+"""Measures a bundle's artifacts, each in a process of its own, all alive side by side, in short rounds in turn.
+
+So whatever slows the machine for a while slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from mnistkit.bundle import Artifact, Bundle
+from mnistkit.errors import WorkerError
+from mnistkit.progress import SILENT, Progress
+from mnistkit.runtimes import Runtime, pair, runtime_versions
+from mnistkit_bench.machine import this_machine
+from mnistkit_bench.results import BenchReport, Measurement
+from mnistkit_bench.statistics import summarise
+
+DEFAULT_SECONDS = 2.0  # of measuring, for each artifact
+WARM_UP_SECONDS = 0.3
+ROUND_SECONDS = 0.1
+PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
+MOST_SAMPLES = 100_000
+THREADS = 1
+
+
+@dataclass
+class Worker:
+    """A worker process, and the times it has answered so far."""
+
+    artifact: Artifact
+    runtime: Runtime
+    process: subprocess.Popen[str]
+    requests: IO[str]
+    answers: IO[str]
+    cold: dict[str, float] = field(default_factory=dict)
+    times: list[int] = field(default_factory=list)
+
+    def send(self, request: dict[str, object]) -> None:
+        """Hand it one line."""
+        with contextlib.suppress(BrokenPipeError):  # its answer, or the lack of one, tells why
+            self.requests.write(json.dumps(request) + "\n")
+            self.requests.flush()
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """Its next line; raises WorkerError where that doesn't come in `seconds`, or tells of a failure."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.answers, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise self.failure(f"gave no answer in {seconds:.0f} s")
+        try:
+            answer = json.loads(self.answers.readline())
+        except ValueError:
+            code = self.process.wait()
+            raise self.failure(f"died by signal {-code}" if code < 0 else f"stopped with exit code {code}") from None
+        if "error" in answer:
+            raise self.failure(answer["error"])
+        return answer  # type: ignore[no-any-return]
+
+    def failure(self, what: str) -> WorkerError:
+        """The error that names this worker."""
+        where = f"the worker for {self.artifact.file} on {self.runtime.name}"
+        return WorkerError(f"{where} {what}", "see whether 'mnistkit verify' runs it")
+
+
+def bench(
+    bundle: Bundle, runtimes: tuple[str, ...] = (), seconds: float = DEFAULT_SECONDS, progress: Progress = SILENT
+) -> BenchReport:
+    """Measure every artifact on each runtime for its format, or on those named, `seconds` each, one thread.
+
+    Raises MissingExtraError where a runtime isn't installed, WorkerError where a worker fails.
+    """
+    rounds = max(1, round(seconds / ROUND_SECONDS))
+    with _workers(bundle, runtimes) as workers:
+        with progress.task("starting and warming up", len(workers)) as advance:
+            for worker in workers:
+                worker.cold = worker.answer(PATIENCE_SECONDS)
+                _measure(worker, WARM_UP_SECONDS)
+                advance(1)
+        with progress.task("measuring", rounds) as advance:
+            for _ in range(rounds):
+                for worker in workers:
+                    worker.times += _measure(worker, ROUND_SECONDS)
+                advance(1)
+        measurements = tuple(map(_measurement, workers))
+    return BenchReport(bundle.manifest_sha256, this_machine(), measurements, runtime_versions())
+
+
+def _measure(worker: Worker, seconds: float) -> list[int]:
+    worker.send({"seconds": seconds, "samples": MOST_SAMPLES})
+    times: list[int] = worker.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
+    return times
+
+
+def _measurement(worker: Worker) -> Measurement:
+    return Measurement(
+        artifact=worker.artifact.file,
+        runtime=worker.runtime.name,
+        threads=THREADS,
+        bytes=worker.artifact.bytes,
+        **{stage: round(milliseconds, 3) for stage, milliseconds in worker.cold.items()},
+        latency=summarise(worker.times),
+    )
+
+
+@contextlib.contextmanager
+def _workers(bundle: Bundle, runtimes: tuple[str, ...]) -> Iterator[list[Worker]]:
+    """Start a worker for each artifact and runtime; none outlives the block."""
+    workers: list[Worker] = []
+    try:
+        for artifact, runtime in pair(bundle.manifest.artifacts, runtimes):
+            worker = _start(artifact, runtime)
+            workers.append(worker)
+            worker.send(_job(bundle.file(artifact), runtime, bundle.file(bundle.manifest.test_set)))
+        yield workers
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.communicate()
+
+
+def _job(artifact: Path, runtime: Runtime, test_set: Path) -> dict[str, object]:
+    return {"artifact": str(artifact), "runtime": runtime.name, "threads": THREADS, "test_set": str(test_set)}
+
+
+def _start(artifact: Artifact, runtime: Runtime) -> Worker:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mnistkit_bench.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return Worker(artifact, runtime, process, cast(IO[str], process.stdin), cast(IO[str], process.stdout))

@@ -1,0 +1,203 @@
+"""A bundle: a folder with all that a device needs, and the manifest that vouches for every byte of it.
+
+    model.<quantization>.<format>   the artifacts
+    testset.npz                     images, uint8 [N, height, width, channels], and labels, int64 [N]
+    reference.npz                   the original model's probabilities on them, float32 [N, classes]
+    manifest.json                   what each file is, with its SHA-256
+
+Nothing is opened before its checksum holds: a flipped bit in an artifact runs without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mnistkit import files, records
+from mnistkit.errors import BundleError, RecordError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MANIFEST = "manifest.json"
+TEST_SET = "testset.npz"
+REFERENCE = "reference.npz"
+EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
+
+Format = Literal["tflite", "onnx"]
+Quantization = Literal["float32", "int8"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output. real value = scale × (stored value − zero point), where those are given."""
+
+    name: str
+    shape: tuple[int | None, ...]  # None: any number
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the bundle, by its name in the folder."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Artifact(File):
+    """An exported network."""
+
+    format: Format
+    quantization: Quantization
+    input: Tensor
+    output: Tensor
+    operators: tuple[str, ...]
+    macs: int
+    parameters: int
+    oldest_runtime: str
+    made_with: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Original:
+    """The Keras model that the artifacts were made from."""
+
+    name: str
+    sha256: str
+    parameters: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The training images that the activations' ranges were taken from."""
+
+    data_sha256: str
+    samples: int
+    seed: int
+    indices_sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest(records.Record):
+    """What the bundle holds, and where it came from."""
+
+    schema: ClassVar[str] = "bundle"
+    version: ClassVar[int] = 1
+
+    original: Original
+    data: str
+    classes: int
+    test_set: File
+    reference: File
+    calibration: Calibration
+    artifacts: tuple[Artifact, ...]
+
+    def files(self) -> Iterator[File]:
+        """Every file but the manifest."""
+        yield from (self.test_set, self.reference, *self.artifacts)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """What a bundle is verified on, and what the original model answered."""
+
+    images: NDArray[np.uint8]  # [N, height, width, channels]
+    labels: NDArray[np.int64]  # [N]
+    reference: NDArray[np.float32]  # [N, classes]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every file was there, and nothing else, with the right checksum, when it was opened."""
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+    def file(self, file: File) -> Path:
+        """Where that file lies."""
+        return self.path / file.file
+
+    def evaluation_set(self) -> EvaluationSet:
+        """The test set and the reference; raises BundleError where they don't fit each other."""
+        try:
+            images = files.read_npz(self.file(self.manifest.test_set), ("images", "labels"))
+            reference = files.read_npz(self.file(self.manifest.reference), ("probabilities",))
+            return _evaluation_set(
+                images["images"], images["labels"], reference["probabilities"], self.manifest.classes
+            )
+        except ValueError as error:
+            raise BundleError(f"{self.path}: the test set is broken: {error}", EXPORT_AGAIN) from error
+
+
+def describe(path: Path) -> File:
+    """The manifest's entry for the file at `path`."""
+    return File(path.name, files.sha256_of(path), path.stat().st_size)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """The bundle in the folder `path`, every file checked.
+
+    Raises BundleError where it isn't whole, StorageError where a file can't be read.
+    """
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}", "make one with 'mnistkit export'")
+    content = files.read_bytes(manifest_path)
+    try:
+        manifest = records.parse(content, Manifest, str(manifest_path), EXPORT_AGAIN)
+    except RecordError as error:
+        raise BundleError(error.problem, error.remedy) from error
+    _check_names(path, manifest)
+    _check_files(path, manifest)
+    return Bundle(path, manifest, files.sha256(content))
+
+
+def _check_names(path: Path, manifest: Manifest) -> None:
+    names = [file.file for file in manifest.files()]
+    for name in names:
+        if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
+            raise BundleError(f"{path}: the manifest names {name!r}, which is outside the bundle", EXPORT_AGAIN)
+    if len(set(names)) < len(names):
+        raise BundleError(f"{path}: the manifest names a file twice", EXPORT_AGAIN)
+    if not manifest.artifacts:
+        raise BundleError(f"{path}: the manifest names no artifact", EXPORT_AGAIN)
+
+
+def _check_files(path: Path, manifest: Manifest) -> None:
+    expected = {file.file for file in manifest.files()} | {MANIFEST}
+    found = {entry.name for entry in path.iterdir()}
+    if missing := sorted(expected - found):
+        raise BundleError(f"{path}: {', '.join(missing)} is missing", EXPORT_AGAIN)
+    if extra := sorted(found - expected):
+        raise BundleError(f"{path}: {', '.join(extra)} doesn't belong to it", "remove it, or export again")
+    for file in manifest.files():
+        if (path / file.file).is_symlink() or not (path / file.file).is_file():
+            raise BundleError(f"{path}: {file.file} is not a plain file", EXPORT_AGAIN)
+        if files.sha256_of(path / file.file) != file.sha256:
+            raise BundleError(f"{path}: {file.file} was changed (SHA-256 differs)", EXPORT_AGAIN)
+
+
+def _evaluation_set(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], reference: NDArray[np.float32], classes: int
+) -> EvaluationSet:
+    import numpy as np
+
+    if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
+        raise ValueError(f"images are {images.dtype} {list(images.shape)}")
+    if labels.shape != (len(images),) or labels.dtype != np.int64:
+        raise ValueError(f"{len(images)} images, but labels are {labels.dtype} {list(labels.shape)}")
+    if reference.shape != (len(images), classes) or reference.dtype != np.float32:
+        raise ValueError(f"{len(images)} images, but the reference is {reference.dtype} {list(reference.shape)}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()} in {classes} classes")
+    return EvaluationSet(images, labels, reference)

@@ -1,0 +1,43 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mnistkit.data.dataset import Dataset
+    from mnistkit.progress import Progress
+
+WORKSPACE = Path("build/cnn")
+PATH = click.Path(path_type=Path)
+
+data = click.option(
+    "--data",
+    type=PATH,
+    envvar="MNISTKIT_DATA",
+    show_envvar=True,
+    metavar="FILE",
+    help="An npz with x_train, y_train, x_test and y_test, instead of MNIST.",
+)
+json_file = click.option(
+    "--json", "json_path", type=PATH, metavar="FILE", help="Write the result as JSON ('-': print it)."
+)
+bundle_argument = click.argument("bundle", type=PATH, default=WORKSPACE / "bundle")
+# The names stand here so that help needs no import; a test holds them against mnistkit.runtimes.
+runtime = click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    type=click.Choice(["litert", "onnxruntime"]),
+    help="Use this runtime alone (repeatable); all by default.",
+)
+
+
+def load_data(path: Path | None, progress: Progress) -> Dataset:
+    """The data set of `--data`, or MNIST."""
+    from mnistkit.data import dataset, mnist
+
+    return dataset.load(path) if path else mnist.load(progress)

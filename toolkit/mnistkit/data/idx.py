@@ -1,0 +1,50 @@
+"""MNIST's own file format, IDX, by which any copy of it is checked.
+
+An IDX file is a big-endian header (two zero bytes, 8 for unsigned bytes, the number of dimensions, each
+dimension as uint32) and the bytes. Source: http://yann.lecun.com/exdb/mnist/
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from mnistkit import files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHA256 = {
+    "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+def encode(array: NDArray[np.uint8]) -> bytes:
+    """The array, uint8 of any shape, as an IDX file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes; raises ValueError where it is none."""
+    import numpy as np
+
+    try:
+        zero, kind, rank = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{rank}I", content, 4)
+        if (zero, kind) != (0, 8):
+            raise ValueError("not an IDX file of unsigned bytes")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    except struct.error as error:
+        raise ValueError("not a whole IDX file") from error
+
+
+def check_mnist(arrays: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError unless these are the four arrays of the real MNIST, byte for byte."""
+    for key, expected in SHA256.items():
+        array = arrays[key]
+        if array.dtype != "uint8" or files.sha256(encode(array)) != expected:
+            raise ValueError(f"{key} is not the real MNIST's (SHA-256 differs)")

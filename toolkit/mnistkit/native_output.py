@@ -1,0 +1,35 @@
+"""Keeps the log lines of native libraries, which write straight to file descriptor 2, off the user's screen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def swallowed(*descriptors: int) -> Iterator[None]:
+    """Swallow what the block writes to these file descriptors (2 where none is named).
+
+    For the whole process, so enter it on the main thread only, and not around code that talks to the user.
+    """
+    with Path(os.devnull).open("wb") as sink, contextlib.ExitStack() as stack:
+        for descriptor in descriptors or (2,):
+            stack.enter_context(_redirected(descriptor, sink.fileno()))
+        yield
+
+
+@contextlib.contextmanager
+def _redirected(descriptor: int, target: int) -> Iterator[None]:
+    stream = {1: sys.stdout, 2: sys.stderr}[descriptor]
+    stream.flush()
+    saved = os.dup(descriptor)
+    os.dup2(target, descriptor)
+    try:
+        yield
+    finally:
+        stream.flush()
+        os.dup2(saved, descriptor)
+        os.close(saved)

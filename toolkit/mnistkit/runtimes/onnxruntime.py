@@ -1,0 +1,62 @@
+"""ONNX Runtime, on the CPU (package onnxruntime)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnistkit.native_output import swallowed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+
+
+class OnnxruntimeSession:
+    """A session with its input and output bound to two arrays: 3 to 5% faster than passing them each time."""
+
+    def __init__(self, session: Any, batch: int) -> None:
+        import numpy as np
+
+        (tensor_in,), (tensor_out,) = session.get_inputs(), session.get_outputs()
+        self.batch = tensor_in.shape[0] if isinstance(tensor_in.shape[0], int) else batch
+        self._input = np.zeros([self.batch, *tensor_in.shape[1:]], DTYPES[tensor_in.type])
+        self._output = np.zeros([self.batch, *tensor_out.shape[1:]], np.float32)
+        self._session, self._binding = session, session.io_binding()
+        for bind, name, array in (
+            (self._binding.bind_input, tensor_in.name, self._input),
+            (self._binding.bind_output, tensor_out.name, self._output),
+        ):
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+    def load(self, images: NDArray[Any]) -> None:
+        """Put in raw images [batch, height, width, channels]."""
+        self._input[...] = images
+
+    def run(self) -> None:
+        """Infer, on what was loaded last."""
+        self._session.run_with_iobinding(self._binding)
+
+    def read(self) -> NDArray[Any]:
+        """The probabilities [batch, classes] of the last run."""
+        return self._output.copy()
+
+
+def import_runtime() -> Any:
+    """The module that opens artifacts."""
+    with swallowed():  # on a board it warns that it finds no GPU
+        import onnxruntime
+
+    return onnxruntime
+
+
+def open_session(artifact: Path, batch: int, threads: int) -> OnnxruntimeSession:
+    """The artifact, for batches of `batch` where its batch is free, else for the batch it was exported with."""
+    runtime = import_runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads  # it takes all cores unless told
+    options.inter_op_num_threads = 1
+    with swallowed():
+        session = runtime.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
+    return OnnxruntimeSession(session, batch)
