@@ -55,14 +55,19 @@ class Worker:
             selector.register(self.answers, selectors.EVENT_READ)
             if not selector.select(seconds):
                 raise self.failure(f"gave no answer in {seconds:.0f} s")
+        line = self.answers.readline()
+        if not line:
+            code = self.process.wait(PATIENCE_SECONDS)
+            raise self.failure(f"died by signal {-code}" if code < 0 else f"stopped with exit code {code}")
         try:
-            answer = json.loads(self.answers.readline())
+            answer = json.loads(line)
         except ValueError:
-            code = self.process.wait()
-            raise self.failure(f"died by signal {-code}" if code < 0 else f"stopped with exit code {code}") from None
+            answer = None
+        if not isinstance(answer, dict):
+            raise self.failure(f"answered {line[:40].strip()!r}")
         if "error" in answer:
             raise self.failure(answer["error"])
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     def failure(self, what: str) -> WorkerError:
         """The error that names this worker."""

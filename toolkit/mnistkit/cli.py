@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; what was whole before still is", INTERRUPTED)
     except OSError as error:
-        return _fail(str(files.storage_error("use", Path(error.filename or "a file"), error)), 2)
+        return _fail(str(files.storage_error("use", Path(error.filename or "the disk"), error)), 2)
     except Exception as error:
         if os.environ.get("MNISTKIT_TRACEBACK"):
             raise

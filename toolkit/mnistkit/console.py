@@ -20,8 +20,11 @@ PIPED_WIDTH = 120  # of a table that goes into a file
 def show(*renderables: RenderableType) -> None:
     """Print a result."""
     console = _console(sys.stdout)
-    for renderable in renderables:
-        console.print(renderable)
+    with console.capture() as capture:
+        for renderable in renderables:
+            console.print(renderable)
+    lines = (line.rstrip() for line in capture.get().splitlines())  # rich pads tables to their full width
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 def deliver(record: records.Record, json_path: Path | None, *renderables: RenderableType) -> None:

@@ -42,10 +42,9 @@ def load(path: Path) -> KerasModel:
 
     Raises StorageError where it can't be read, ModelError where it is no image classifier.
     """
-    content_head = _head(path)
-    keras = import_keras()
-    if not content_head.startswith(b"PK"):
+    if not _head(path).startswith(b"PK"):  # said at once: Keras takes seconds to import
         raise ModelError(f"{path} is not a .keras file", "name a model that Keras 3 has saved")
+    keras = import_keras()
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise on a broken file

@@ -26,7 +26,13 @@ class History(records.Record):
     schema: ClassVar[str] = "history"
     version: ClassVar[int] = 1
 
-    epochs: dict[str, tuple[float, ...]]
+    figures: dict[str, tuple[float, ...]]  # by their names: loss, accuracy
+    seconds: tuple[float, ...]
+
+    def line(self, epoch: int) -> str:
+        """What is said of an epoch, counted from 0."""
+        figures = "  ".join(f"{name} {values[epoch]:.4f}" for name, values in self.figures.items())
+        return f"{figures}  {self.seconds[epoch]:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -120,36 +126,45 @@ def _fit(model: keras_models.KerasModel, recipe: Recipe, data: Dataset, progress
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
     )
-    with progress.task(f"training {recipe.name}", recipe.epochs * len(data.x_train)) as advance:
-        fitted = model.fit(
+    reporter = _Reporter(recipe, len(data.x_train), progress)
+    with progress.task(f"training {recipe.name}", recipe.epochs * len(data.x_train)) as reporter.advance:
+        model.fit(
             data.x_train,
             data.y_train,
             batch_size=recipe.batch_size,
             epochs=recipe.epochs,
             verbose=0,
-            callbacks=[_reporter(recipe, len(data.x_train), advance, progress.say)],
+            callbacks=[reporter.callback()],
         )
-    return History({name: tuple(map(float, values)) for name, values in fitted.history.items()})
+    return reporter.history
 
 
-def _reporter(recipe: Recipe, images: int, advance: Callable[[float], None], say: Callable[[str], None]) -> Any:
-    """A Keras callback that moves the progress along, and tells of each epoch."""
-    keras = keras_models.import_keras()
-    clock = {"started": 0.0, "done": 0}
+class _Reporter:
+    """Moves the progress along, and gathers and tells the figures of each epoch."""
 
-    def epoch_begin(epoch: int, logs: object) -> None:
-        clock.update(started=time.perf_counter(), done=0)
+    def __init__(self, recipe: Recipe, images: int, progress: Progress) -> None:
+        self.history = History({}, ())
+        self.advance: Callable[[float], None]
+        self._recipe, self._images, self._progress = recipe, images, progress
+        self._started, self._done = 0.0, 0
 
-    def batch_end(batch: int, logs: object) -> None:
-        done = min((batch + 1) * recipe.batch_size, images)
-        advance(done - clock["done"])
-        clock["done"] = done
+    def callback(self) -> Any:
+        """What Keras calls."""
+        keras = keras_models.import_keras()
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=self._epoch_begins, on_train_batch_end=self._batch_ends, on_epoch_end=self._epoch_ends
+        )
 
-    def epoch_end(epoch: int, logs: dict[str, float]) -> None:
-        seconds = time.perf_counter() - clock["started"]
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        say(f"epoch {epoch + 1}/{recipe.epochs}  {figures}  {seconds:.1f} s")
+    def _epoch_begins(self, epoch: int, logs: object) -> None:
+        self._started, self._done = time.perf_counter(), 0
 
-    return keras.callbacks.LambdaCallback(
-        on_epoch_begin=epoch_begin, on_train_batch_end=batch_end, on_epoch_end=epoch_end
-    )
+    def _batch_ends(self, batch: int, logs: object) -> None:
+        done = min((batch + 1) * self._recipe.batch_size, self._images)
+        self.advance(done - self._done)
+        self._done = done
+
+    def _epoch_ends(self, epoch: int, logs: dict[str, float]) -> None:
+        seconds = round(time.perf_counter() - self._started, 2)
+        figures = {name: (*self.history.figures.get(name, ()), float(value)) for name, value in logs.items()}
+        self.history = History(figures, (*self.history.seconds, seconds))
+        self._progress.say(f"epoch {epoch + 1}/{self._recipe.epochs}  {self.history.line(epoch)}")

