@@ -22,16 +22,20 @@ def run(*command: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def environment(folder: Path, *requirements: object) -> Path:
-    """A fresh environment with these installed; its folder of programs."""
-    uv = shutil.which("uv")
-    if uv:
+def environment(folder: Path) -> Path:
+    """A fresh environment; its folder of programs."""
+    if uv := shutil.which("uv"):
         run(uv, "venv", "-q", "--python", sys.executable, folder)
-        run(uv, "pip", "install", "-q", "--python", folder / "bin/python", *requirements)
     else:
         venv.create(folder, with_pip=True)
-        run(folder / "bin/python", "-m", "pip", "install", "-q", *requirements)
     return folder / "bin"
+
+
+def install(programs: Path, *arguments: object) -> None:
+    """Install into that environment."""
+    python = programs / "python"
+    uv = shutil.which("uv")
+    run(*((uv, "pip", "install", "--python", python) if uv else (python, "-m", "pip", "install")), "-q", *arguments)
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +56,17 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
 
 
 def test_help_of_every_command_needs_click_alone(wheel: Path, tmp_path: Path) -> None:
-    programs = environment(tmp_path / "env", "click")
-    run(sys.executable, "-m", "pip", "--python", programs / "python", "install", "-q", "--no-deps", wheel)
+    programs = environment(tmp_path / "env")
+    install(programs, "click")
+    install(programs, "--no-deps", wheel)
     for command in cli.COMMANDS:
         assert "Usage: mnistkit" in run(programs / "mnistkit", command, "--help")
     assert "data" in run(programs / "python", "-m", "mnistkit", "--help")
 
 
 def test_the_device_extra_verifies_and_benches_without_tensorflow(wheel: Path, workspace: Path, tmp_path: Path) -> None:
-    programs = environment(tmp_path / "env", f"mnistkit[device] @ {wheel.as_uri()}")
+    programs = environment(tmp_path / "env")
+    install(programs, f"mnistkit[device] @ {wheel.as_uri()}")
     packages = {path.name.partition("-")[0] for path in (tmp_path / "env").glob("lib/*/site-packages/*.dist-info")}
     assert "ai_edge_litert" in packages
     assert not packages & {"tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"}

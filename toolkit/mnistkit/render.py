@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from mnistkit.bundle import Bundle
     from mnistkit.training import Run
     from mnistkit.verification import Row, VerifyReport
-    from mnistkit_bench.results import BenchReport, Measurement
+    from mnistkit_bench.results import BenchReport
 
 _STYLES = {"PASS": "green", "FAIL": "bold red"}
 
 
 def kilobytes(count: int) -> str:
     """Bytes in units of 1,000."""
-    return f"{count / 1000:,.1f} kB"
+    return f"{count / 1000:,.1f}"
 
 
 def percent(share: float) -> str:
@@ -43,9 +43,8 @@ def verdict(row: Row) -> str:
 
 def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: str = "") -> Table:
     """An empty table with names in the columns `left` and figures in the columns `right`."""
-    grid = Table(
-        title=title, caption=caption or None, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left"
-    )
+    grid = Table(title=title, caption=caption or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid.title_justify = grid.caption_justify = "left"
     for name in left:
         grid.add_column(name, no_wrap=True)
     for name in right:
@@ -81,43 +80,35 @@ def verify_table(report: VerifyReport) -> Table:
 def bench_table(report: BenchReport) -> Table:
     """One line a measurement."""
     machine = report.machine
+    fewest = min((row.latency.samples for row in report.measurements), default=0)
     grid = table(
         f"Latency on {machine.cpu}, {machine.architecture}",
         ("artifact", "runtime"),
-        ("p50 µs", "p90 µs", "p99 µs", "samples", "import ms", "load ms", "size"),
-        "one inference at batch 1, one thread, the runtime's call alone",
+        ("p50 µs", "p90 µs", "p99 µs", "load ms", "kB"),
+        f"of the runtime's call alone, at batch 1, one thread; {fewest:,} samples or more",
     )
     for row in report.measurements:
-        grid.add_row(row.artifact, row.runtime, *_latency(row), kilobytes(row.bytes))
+        latency = map(microseconds, (row.latency.p50, row.latency.p90, row.latency.p99))
+        grid.add_row(row.artifact, row.runtime, *latency, f"{row.load_ms:.1f}", kilobytes(row.bytes))
     return grid
-
-
-def _latency(row: Measurement) -> tuple[str, ...]:
-    latency = row.latency
-    return (
-        *map(microseconds, (latency.p50, latency.p90, latency.p99)),
-        f"{latency.samples:,}",
-        f"{row.import_ms:.1f}",
-        f"{row.load_ms:.1f}",
-    )
 
 
 def summary_table(verified: VerifyReport, measured: BenchReport) -> Table:
     """One line an artifact and runtime: is it right, how fast is it, how large is it."""
-    grid = table("", ("artifact", "runtime"), ("size", "accuracy", "difference", "verdict", "p50 µs", "p99 µs"))
+    grid = table("", ("artifact", "runtime"), ("accuracy", "verdict", "p50 µs", "p99 µs", "kB"))
     measurements = {(row.artifact, row.runtime): row for row in measured.measurements}
     for row in verified.rows:
-        measurement = measurements.get((row.artifact, row.runtime))
-        size = kilobytes(measurement.bytes) if measurement else ""
-        latency = _latency(measurement) if measurement else ("", "", "")
-        accuracy = percent(row.parity.accuracy), points(row.parity.difference)
-        grid.add_row(row.artifact, row.runtime, size, *accuracy, verdict(row), latency[0], latency[2])
+        measured_cells = ["", "", ""]
+        if found := measurements.get((row.artifact, row.runtime)):
+            latency = found.latency
+            measured_cells = [microseconds(latency.p50), microseconds(latency.p99), kilobytes(found.bytes)]
+        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), verdict(row), *measured_cells)
     return grid
 
 
 def bundle_table(bundle: Bundle) -> Table:
     """One line an artifact."""
-    grid = table(f"Bundle {bundle.path}", ("artifact", "input", "output", "oldest runtime"), ("size",))
+    grid = table(f"Bundle {bundle.path}", ("artifact", "input", "output", "oldest runtime"), ("kB",))
     for artifact in bundle.manifest.artifacts:
         tensors = artifact.input.dtype, artifact.output.dtype
         grid.add_row(artifact.file, *tensors, artifact.oldest_runtime, kilobytes(artifact.bytes))

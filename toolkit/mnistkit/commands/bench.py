@@ -9,7 +9,7 @@ import click
 from mnistkit.commands import options
 
 
-@click.command()
+@click.command(short_help="Measure the latency of a bundle on this machine.")
 @options.bundle_argument
 @options.runtime
 @click.option(

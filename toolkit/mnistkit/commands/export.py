@@ -9,7 +9,7 @@ import click
 from mnistkit.commands import options
 
 
-@click.command()
+@click.command(short_help="Export a trained model as a bundle.")
 @click.argument("model", type=options.PATH, default=options.WORKSPACE / "model.keras")
 @click.option(
     "--out", type=options.PATH, metavar="FOLDER", help="Where to write; 'bundle' beside the model by default."

@@ -9,7 +9,7 @@ import click
 from mnistkit.commands import options
 
 
-@click.command()
+@click.command(short_help="Show what a workspace has come to.")
 @click.argument("workspace", type=options.PATH, default=options.WORKSPACE)
 def command(workspace: Path) -> None:
     """Show what a workspace (build/cnn by default) has come to: trained, verified, measured."""

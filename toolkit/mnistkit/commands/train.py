@@ -9,7 +9,7 @@ import click
 from mnistkit.commands import options
 
 
-@click.command()
+@click.command(short_help="Train a recipe on MNIST or your own images.")
 @click.option("--recipe", default="cnn", show_default=True, help="What to train, and how.")
 @click.option("--epochs", type=int, help="Passes over the training images; the recipe's by default.")
 @click.option("--batch-size", type=int, help="Images a step; the recipe's by default.")

@@ -9,7 +9,7 @@ import click
 from mnistkit.commands import options
 
 
-@click.command()
+@click.command(short_help="Check that a bundle is as right as the model.")
 @options.bundle_argument
 @options.runtime
 @click.option(

@@ -1,0 +1,43 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from mnistkit import cli
+
+docs = runpy.run_path(str(ROOT / "tools/docs.py"))
+PAGES: list[Path] = docs["pages"]()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_what_is_generated_has_not_drifted(page: Path) -> None:
+    text = page.read_text()
+    assert docs["generated"](text) == text, "run 'make docs'"
+
+
+def test_a_drifted_block_would_be_seen() -> None:
+    page = ROOT / "README.md"
+    assert docs["generated"](page.read_text().replace("parity", "parody").replace("PASS", "FAIL")) != page.read_text()
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/commands.md").read_text()
+    assert [name for name in cli.COMMANDS if f"Usage: mnistkit {name}" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_shows_the_two_commands() -> None:
+    block = re.search(r"<!-- commands -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    assert [line.partition("#")[0].strip() for line in block[1].splitlines()] == ["make", "make test"]

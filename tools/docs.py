@@ -1,0 +1,86 @@
+"""Writes anew what is generated in the docs: help texts, and figures from the records of a real run.
+
+    python tools/docs.py                     write all blocks anew
+    python tools/docs.py --record build/cnn  take that workspace's records over first
+
+A block stands between `<!-- generated: KIND ARGUMENT -->` and `<!-- end -->`. A test fails when one has drifted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnistkit import cli, records, render
+from mnistkit.training import History, Run
+from mnistkit.verification import VerifyReport
+from mnistkit_bench.results import BenchReport
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "docs" / "records"
+RECORD_FILES = ("run.json", "history.json", "verify.json", "bench.json")
+BLOCK = re.compile(r"(<!-- generated: (\w+) ?(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Every page that may hold a block."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def generated(text: str) -> str:
+    """The page's text, with every block as it must be now."""
+    return BLOCK.sub(lambda found: f"{found[1]}{WRITERS[found[2]](found[3])}{found[4]}", text)
+
+
+def help_text(command: str) -> str:
+    """What `mnistkit COMMAND --help` prints, 80 columns wide."""
+    context = click.Context(cli.cli, info_name="mnistkit", terminal_width=80)
+    found: click.Command = cli.cli
+    for name in command.split():
+        child = found.get_command(context, name) if isinstance(found, click.Group) else None
+        if not child:
+            raise SystemExit(f"there is no command {command!r}")
+        found, context = child, click.Context(child, parent=context, info_name=name, terminal_width=80)
+    return f"```text\n{found.get_help(context)}\n```\n"
+
+
+def transcript(workspace: str) -> str:
+    """What `make` printed of the recorded run."""
+    folder = RECORDS / workspace
+    history = records.read(folder / "history.json", History, "")
+    run = records.read(folder / "run.json", Run, "")
+    lines = [f"epoch {epoch + 1}/{run.epochs}  {history.line(epoch)}" for epoch in range(run.epochs)]
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    with console.capture() as capture:
+        console.print(render.run_line(run), soft_wrap=True)
+        console.print(render.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
+        console.print(render.bench_table(records.read(folder / "bench.json", BenchReport, "")))
+    lines += [line.rstrip() for line in capture.get().splitlines()]
+    return "\n".join(["```text", "$ make", *lines, "```", ""])
+
+
+WRITERS = {"help": help_text, "transcript": transcript}
+
+
+def main() -> None:
+    """Take over a run's records where one is named, and write all blocks anew."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, metavar="WORKSPACE")
+    workspace: Path | None = parser.parse_args().record
+    if workspace:
+        folder = RECORDS / workspace.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RECORD_FILES:
+            shutil.copy(workspace / name, folder / name)
+    for page in pages():
+        page.write_text(generated(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
