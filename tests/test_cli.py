@@ -122,7 +122,7 @@ def test_a_python_without_tensorflow_is_told_what_works_there(
     mnistkit: Run, workspace: Path, tmp_path: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.setattr("mnistkit.keras_models.NEWEST_FOR_TENSORFLOW", (3, 10))
+    monkeypatch.setattr("mnistkit.extras.NEWEST_FOR_TENSORFLOW", (3, 10))
     outcome = mnistkit("export", workspace / "model.keras", "--data", few_digits, "--out", tmp_path / "bundle")
     assert outcome.code == 2
     assert "TensorFlow has no wheel for Python 3." in outcome.err

@@ -30,8 +30,14 @@ LAYERS = [
         "mnistkit.runtimes",
         "mnistkit.parity",
     },
-    {"mnistkit.records", "mnistkit.progress", "mnistkit.native_output", "mnistkit.versions", "mnistkit.pythons"},
-    {"mnistkit.files"},
+    {
+        "mnistkit.records",
+        "mnistkit.extras",
+        "mnistkit.progress",
+        "mnistkit.native_output",
+        "mnistkit.versions",
+    },
+    {"mnistkit.files", "mnistkit.pythons"},
     {"mnistkit.errors", "mnistkit"},
 ]
 LIGHT = {"click", "mnistkit", "mnistkit_export", "mnistkit_bench"}

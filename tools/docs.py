@@ -40,7 +40,7 @@ def generated(text: str) -> str:
 
 def help_text(command: str) -> str:
     """What `mnistkit COMMAND --help` prints, 80 columns wide."""
-    context = click.Context(cli.cli, info_name="mnistkit", terminal_width=80)
+    context = click.Context(cli.cli, info_name="mnistkit", terminal_width=80, **cli.cli.context_settings)
     found: click.Command = cli.cli
     for name in command.split():
         child = found.get_command(context, name) if isinstance(found, click.Group) else None
@@ -56,7 +56,7 @@ def transcript(workspace: str) -> str:
     history = records.read(folder / "history.json", History, "")
     run = records.read(folder / "run.json", Run, "")
     lines = [f"epoch {epoch + 1}/{run.epochs}  {history.line(epoch)}" for epoch in range(run.epochs)]
-    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
     with console.capture() as capture:
         console.print(render.run_line(run), soft_wrap=True)
         console.print(render.verify_table(records.read(folder / "verify.json", VerifyReport, "")))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mnistkit import bundle, files, keras_models, records
 from mnistkit.bundle import Artifact, Bundle, Format, Manifest, Original, Quantization
 from mnistkit.data.dataset import Dataset
-from mnistkit.errors import BundleError, ExportError, MissingExtraError, MnistkitError, ModelError
+from mnistkit.errors import BundleError, ExportError, MnistkitError, ModelError
+from mnistkit.extras import missing
 from mnistkit.keras_models import KerasModel
 from mnistkit.progress import SILENT, Progress
 from mnistkit.versions import versions
@@ -133,7 +134,7 @@ def _step(progress: Progress, name: str, convert: Any, *arguments: Any) -> Any:
         with progress.task(name):
             return convert(*arguments)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train") from error
+        raise missing(str(error.name), "train") from error
     except (MnistkitError, OSError):
         raise
     except Exception as error:  # converters raise whatever their parts raise

@@ -28,19 +28,21 @@ def show(*renderables: RenderableType) -> None:
 
 
 def deliver(record: records.Record, json_path: Path | None, *renderables: RenderableType) -> None:
-    """Print a result for people; or, where a path is given, write it for machines too ('-': print it instead)."""
+    """Print a result for people and, where a path is given, write it for machines too ('-': print that instead)."""
     if json_path == Path("-"):
         sys.stdout.write(records.to_json(record))
         return
+    show(*renderables)
     if json_path:
         records.write(json_path, record)
-    show(*renderables)
 
 
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, highlight=False)
+    # No markup: a file's name may hold brackets.
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 class Terminal:
@@ -52,23 +54,26 @@ class Terminal:
     @contextmanager
     def task(self, name: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
         """Show the work while it runs, and that it is done."""
+        from rich.text import Text
+
         started = time.perf_counter()
         if self._console.is_terminal:
             with self._bar(name, total) as advance:
                 yield advance
         else:
             yield lambda amount: None
-        self._console.print(f"[green]✓[/] {name}  [dim]{time.perf_counter() - started:.1f} s[/]", soft_wrap=True)
+        took = f"  {time.perf_counter() - started:.1f} s"
+        self._console.print(Text.assemble(("✓ ", "green"), name, (took, "dim")), soft_wrap=True)
 
     def say(self, line: str) -> None:
         """Print one line, above the bar where there is one."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     @contextmanager
     def _bar(self, name: str, total: float | None) -> Iterator[Callable[[float], None]]:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task(name, total=total)
             yield lambda amount: progress.advance(task, amount)

@@ -44,10 +44,7 @@ class StorageError(MnistkitError):
 
 
 class MissingExtraError(MnistkitError):
-    """A package that this environment lacks; the remedy is the pip command that brings the extra it is in."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed", f"pip install 'mnistkit[{extra}]'")
+    """A package that this environment lacks; the remedy is the pip command that brings it."""
 
 
 class UnsupportedPythonError(MnistkitError):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from mnistkit import files
-from mnistkit.errors import MissingExtraError, MnistkitError, ModelError, UnsupportedPythonError
+from mnistkit.errors import ModelError
+from mnistkit.extras import missing
 from mnistkit.native_output import swallowed
-from mnistkit.pythons import NEWEST_FOR_TENSORFLOW
 
 KerasModel = Any  # Keras ships no types that mypy could follow
 
@@ -25,16 +24,8 @@ def import_keras() -> Any:
             import keras
             import tensorflow  # noqa: F401  # its import is what makes the noise
     except ModuleNotFoundError as error:
-        raise _missing(error) from error
+        raise missing(str(error.name), "train") from error
     return keras
-
-
-def _missing(error: ModuleNotFoundError) -> MnistkitError:
-    running, newest = (".".join(map(str, pair)) for pair in (sys.version_info[:2], NEWEST_FOR_TENSORFLOW))
-    if sys.version_info[:2] > NEWEST_FOR_TENSORFLOW:
-        remedy = f"train and export under Python {newest}; verify and bench work here"
-        return UnsupportedPythonError(f"TensorFlow has no wheel for Python {running}", remedy)
-    return MissingExtraError(str(error.name), "train")
 
 
 def load(path: Path) -> KerasModel:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from mnistkit.bundle import Bundle
@@ -36,9 +37,9 @@ def microseconds(value: float) -> str:
     return f"{value:,.1f}"
 
 
-def verdict(row: Row) -> str:
+def verdict(row: Row) -> Text:
     """PASS or FAIL, coloured."""
-    return f"[{_STYLES[row.parity.verdict]}]{row.parity.verdict}[/]"
+    return Text(row.parity.verdict, _STYLES[row.parity.verdict])
 
 
 def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: str = "") -> Table:
@@ -54,10 +55,10 @@ def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: st
 
 def run_line(run: Run) -> str:
     """What was trained, and what came of it."""
+    published = "" if run.published_accuracy is None else f" (published: {percent(run.published_accuracy)})"
     return (
         f"{run.recipe}: {run.parameters:,} parameters, {run.macs:,} MACs, {run.epochs} epochs on {run.data} "
-        f"in {run.training_seconds:.0f} s; test accuracy {percent(run.test_accuracy)} "
-        f"(published: {percent(run.published_accuracy)})"
+        f"in {run.training_seconds:.0f} s; test accuracy {percent(run.test_accuracy)}{published}"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mnistkit import keras_models, records
+from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
 from mnistkit.errors import RecipeError
 from mnistkit.progress import SILENT, Progress
@@ -55,7 +56,7 @@ class Run(records.Record):
     macs: int
     training_seconds: float
     test_accuracy: float
-    published_accuracy: float
+    published_accuracy: float | None  # on MNIST; None on other data
     versions: dict[str, str]
 
 
@@ -87,7 +88,7 @@ def train(recipe: Recipe, data: Dataset, seed: int, out: Path, progress: Progres
         macs=keras_models.count_macs(model),
         training_seconds=round(seconds, 1),
         test_accuracy=float((answers.argmax(axis=1) == data.y_test).mean()),
-        published_accuracy=recipe.published_accuracy,
+        published_accuracy=recipe.published_accuracy if data.name == mnist.NAME else None,
         versions=versions("mnistkit", "tensorflow", "keras", "numpy"),
     )
     keras_models.save(model, out / "model.keras")

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from mnistkit import files
 from mnistkit.data import dataset, idx
 from mnistkit.data.sources import SOURCES
-from mnistkit.errors import DataError, MissingExtraError, StorageError
+from mnistkit.errors import DataError, StorageError
+from mnistkit.extras import missing
 from mnistkit.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+NAME = "mnist"
 
 
 def cache_path() -> Path:
@@ -20,7 +24,7 @@ def cache_path() -> Path:
     try:
         import platformdirs
     except ModuleNotFoundError as error:
-        raise MissingExtraError("platformdirs", "train") from error
+        raise missing("platformdirs", "train") from error
     return platformdirs.user_cache_path("mnistkit") / "mnist.npz"
 
 
@@ -29,7 +33,7 @@ def load(progress: Progress = SILENT) -> dataset.Dataset:
 
     Raises DataError where no source delivers, StorageError where the cache can't be written.
     """
-    return dataset.from_arrays("mnist", _cached() or _fetch(progress))
+    return dataset.from_arrays(NAME, _cached() or _fetch(progress))
 
 
 def _cached() -> dict[str, NDArray[Any]] | None:

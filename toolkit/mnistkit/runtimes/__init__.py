@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mnistkit.errors import MissingExtraError, SessionError
+from mnistkit.errors import SessionError
+from mnistkit.extras import missing
 from mnistkit.versions import versions
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Runtime:
     def require(self) -> None:
         """Raise MissingExtraError, with the pip command that helps, unless it is installed."""
         if not self.installed():
-            raise MissingExtraError(f"the runtime {self.name}", self.extra)
+            raise missing(f"the runtime {self.name}", self.extra)
 
     def preload(self) -> None:
         """Import the package, so that `open` need not; raises MissingExtraError where it isn't installed."""
