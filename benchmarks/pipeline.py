@@ -48,8 +48,10 @@ def peak_megabytes(*arguments: object) -> float:
     process = subprocess.Popen(
         [sys.executable, "-m", "mnistkit", *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    _, _, usage = os.wait4(process.pid, 0)
-    return usage.ru_maxrss / 1000
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"mnistkit {' '.join(map(str, arguments))} failed")
+    return usage.ru_maxrss * 1024 / 1e6
 
 
 def measurements(folder: Path) -> Iterator[tuple[str, str, str, bool]]:

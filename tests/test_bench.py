@@ -49,7 +49,7 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
     for artifact, name in zip(opened.manifest.artifacts[1:3], ("litert", "onnxruntime"), strict=True):
         job = {"artifact": str(opened.file(artifact)), "runtime": name, "threads": 1}
         job["test_set"] = str(opened.path / "testset.npz")
-        request = {"seconds": 0, "samples": 5}
+        request = {"seconds": 0}
         done = subprocess.run(
             [sys.executable, "-c", code],
             input=f"{json.dumps(job)}\n{json.dumps(request)}\n",
@@ -78,7 +78,7 @@ def test_a_broken_worker_is_an_error_that_names_it(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(runner, "PATIENCE_SECONDS", 1)
     with pytest.raises(WorkerError, match=f"model.float32.tflite on litert {message}"):
-        runner.bench(open_bundle(workspace / "bundle"))
+        runner.bench(open_bundle(workspace / "bundle"), (), 1)
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=200))

@@ -94,11 +94,12 @@ def test_preflight_lets_pass_what_can_be_set_up(version: tuple[int, int], machin
         ),
         ((3, 10), "x86_64", ["needs Python 3.11 or later", "Python 3.10"]),
         ((2, 7), "x86_64", ["needs Python 3.11 or later", "Python 2.7"]),
+        ((3, 11, 32), "aarch64", ["no wheel for 32-bit Python", "64-bit", "pip install .[device]"]),
         ((3, 11), "armv7l", ["no wheel for armv7l", "64-bit", "pip install .[device]"]),
     ],
 )
-def test_preflight_says_why_not_and_what_to_do(version: tuple[int, int], machine: str, parts: list[str]) -> None:
-    message = preflight(version, machine)
+def test_preflight_says_why_not_and_what_to_do(version: tuple[int, ...], machine: str, parts: list[str]) -> None:
+    message = preflight(version[:2], machine, *version[2:])
     assert all(part in message for part in parts)
 
 

@@ -48,6 +48,7 @@ def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Run, b
     outcome = mnistkit("verify", bundle, "--json", tmp_path / "verify.json")
     assert outcome.code == 1
     assert outcome.out.count("FAIL") == 4
+    assert "model.int8.onnx on onnxruntime: it loses" in outcome.out
     assert not records.read(tmp_path / "verify.json", VerifyReport, "").passed
     assert mnistkit("verify", bundle, "--margin", 50).code == 0
 
@@ -60,6 +61,30 @@ def test_json_on_standard_output_is_nothing_but_json(mnistkit: Run, workspace: P
 def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
     outcome = mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", "-")
     assert {row["runtime"] for row in json.loads(outcome.out)["rows"]} == {"litert"}
+
+
+def test_a_margin_or_time_that_is_no_number_is_refused(mnistkit: Run, workspace: Path) -> None:
+    for arguments in (("verify", "--margin"), ("bench", "--seconds")):
+        outcome = mnistkit(arguments[0], workspace / "bundle", arguments[1], "nan")
+        assert outcome.code == 2
+        assert "nan is not in the range" in outcome.err
+
+
+def test_a_bundle_with_nothing_for_the_runtime_does_not_pass(mnistkit: Run, bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for artifact in manifest["artifacts"][:2]:
+        (bundle / artifact["file"]).unlink()
+    manifest["artifacts"] = manifest["artifacts"][2:]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    outcome = mnistkit("verify", bundle, "--runtime", "litert")
+    assert outcome.code == 2
+    assert "no artifact runs on litert" in outcome.err
+    assert mnistkit("verify", bundle).code == 0
+
+
+def test_a_report_can_go_to_a_device(mnistkit: Run, workspace: Path) -> None:
+    assert mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", "/dev/null").code == 0
+    assert Path("/dev/null").is_char_device()
 
 
 def test_an_unwritable_report_is_an_error_after_the_table(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:

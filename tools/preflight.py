@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import pythons
 
 
-def problem(version, machine):
+def problem(version, machine, bits=64):
     """Why the training side can't be set up here; None where it can."""
     found = "this is Python %d.%d" % version
     oldest, newest = ("%d.%d" % pair for pair in (pythons.OLDEST, pythons.NEWEST_FOR_TENSORFLOW))
@@ -19,10 +19,12 @@ def problem(version, machine):
     device = "; to verify and bench a bundle here, 'pip install .[device]' will do"
     if version > pythons.NEWEST_FOR_TENSORFLOW:
         return "TensorFlow has no wheel for Python after %s and %s; %s%s" % (newest, found, remedy, device)
+    if bits < 64:
+        machine = "32-bit Python"
     if machine.lower() not in ("x86_64", "amd64", "aarch64", "arm64"):
         return "TensorFlow has no wheel for %s; train and export on a 64-bit machine%s" % (machine, device)
     return None
 
 
 if __name__ == "__main__":
-    sys.exit(problem(sys.version_info[:2], platform.machine()))
+    sys.exit(problem(sys.version_info[:2], platform.machine(), sys.maxsize.bit_length() + 1))

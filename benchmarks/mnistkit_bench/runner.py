@@ -10,6 +10,7 @@ import json
 import selectors
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,9 @@ from mnistkit_bench.machine import this_machine
 from mnistkit_bench.results import BenchReport, Measurement
 from mnistkit_bench.statistics import summarise
 
-DEFAULT_SECONDS = 2.0  # of measuring, for each artifact
 WARM_UP_SECONDS = 0.3
 ROUND_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
-MOST_SAMPLES = 100_000
 THREADS = 1
 
 
@@ -41,7 +40,7 @@ class Worker:
     requests: IO[str]
     answers: IO[str]
     cold: dict[str, float] = field(default_factory=dict)
-    times: list[int] = field(default_factory=list)
+    times: array[int] = field(default_factory=lambda: array("Q"))  # nanoseconds
 
     def send(self, request: dict[str, object]) -> None:
         """Hand it one line."""
@@ -75,9 +74,7 @@ class Worker:
         return WorkerError(f"{where} {what}", "see whether 'mnistkit verify' runs it")
 
 
-def bench(
-    bundle: Bundle, runtimes: tuple[str, ...] = (), seconds: float = DEFAULT_SECONDS, progress: Progress = SILENT
-) -> BenchReport:
+def bench(bundle: Bundle, runtimes: tuple[str, ...], seconds: float, progress: Progress = SILENT) -> BenchReport:
     """Measure every artifact on each runtime for its format, or on those named, `seconds` each, one thread.
 
     Raises MissingExtraError where a runtime isn't installed, WorkerError where a worker fails.
@@ -92,14 +89,14 @@ def bench(
         with progress.task("measuring", rounds) as advance:
             for _ in range(rounds):
                 for worker in workers:
-                    worker.times += _measure(worker, ROUND_SECONDS)
+                    worker.times.extend(_measure(worker, ROUND_SECONDS))
                 advance(1)
         measurements = tuple(map(_measurement, workers))
     return BenchReport(bundle.manifest_sha256, this_machine(), measurements, runtime_versions())
 
 
 def _measure(worker: Worker, seconds: float) -> list[int]:
-    worker.send({"seconds": seconds, "samples": MOST_SAMPLES})
+    worker.send({"seconds": seconds})
     times: list[int] = worker.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
     return times
 
@@ -137,7 +134,7 @@ def _job(artifact: Path, runtime: Runtime, test_set: Path) -> dict[str, object]:
 
 def _start(artifact: Artifact, runtime: Runtime) -> Worker:
     process = subprocess.Popen(
-        [sys.executable, "-m", "mnistkit_bench.worker"],
+        [sys.executable, "-P", "-m", "mnistkit_bench.worker"],  # -P: nothing is imported from the current folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -18,11 +18,11 @@ class Latency:
     minimum: float
 
 
-def summarise(nanoseconds: Sequence[int]) -> Latency:
+def summarise(nanoseconds: Collection[int]) -> Latency:
     """The figures of these times; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
     import numpy as np
 
-    times = np.asarray(nanoseconds) / 1000
+    times = np.fromiter(nanoseconds, np.float64, len(nanoseconds)) / 1000
     p50, p90, p99 = np.percentile(times, (50, 90, 99))
     return Latency(
         samples=len(times),

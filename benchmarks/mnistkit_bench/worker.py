@@ -58,8 +58,8 @@ def _open(job: dict[str, Any]) -> tuple[Session, NDArray[np.uint8], dict[str, fl
     return session, images, {f"{stage}_ms": nanoseconds / 1e6 for stage, nanoseconds in cold.items()}
 
 
-def _measure(session: Session, images: NDArray[np.uint8], position: int, seconds: float, samples: int) -> list[int]:
-    """Nanoseconds of each inference: as many as fit in `seconds`, one at least and `samples` at most."""
+def _measure(session: Session, images: NDArray[np.uint8], position: int, seconds: float) -> list[int]:
+    """Nanoseconds of each inference: as many as fit in `seconds`, and one at least."""
     clock, load, run = time.perf_counter_ns, session.load, session.run
     times: list[int] = []
     end = clock() + int(seconds * 1e9)
@@ -68,7 +68,7 @@ def _measure(session: Session, images: NDArray[np.uint8], position: int, seconds
         started = clock()
         run()
         times.append(clock() - started)
-        if len(times) == samples or clock() >= end:
+        if clock() >= end:
             return times
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 TEST_SET = "testset.npz"
 REFERENCE = "reference.npz"
+OWN_FILES = (MANIFEST, TEST_SET, REFERENCE)
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
 Format = Literal["tflite", "onnx"]
@@ -142,6 +143,14 @@ class Bundle:
 def describe(path: Path) -> File:
     """The manifest's entry for the file at `path`."""
     return File(path.name, files.sha256_of(path), path.stat().st_size)
+
+
+def looks_like_bundle(path: Path) -> bool:
+    """Whether the folder holds a bundle's manifest, and no file that a bundle would not hold."""
+    names = {entry.name for entry in path.iterdir()}
+    if MANIFEST not in names or not all(name in OWN_FILES or name.startswith("model.") for name in names):
+        return False
+    return f'"mnistkit.{Manifest.schema}"'.encode() in files.read_bytes(path / MANIFEST)
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 a check failed · 2 usage or broken input · 70 a bug in
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ import click
 from mnistkit import __version__, files
 from mnistkit.errors import MnistkitError
 
-COMMANDS = ("data", "train", "export", "verify", "bench", "summary")
+COMMANDS = ("data", "recipes", "train", "predict", "export", "verify", "bench", "summary")
 BUG, INTERRUPTED, TERMINATED = 70, 130, 143
 
 
@@ -43,6 +44,9 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the command `mnistkit`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that can't show a character is no reason to stop
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
     sys.exit(run(sys.argv[1:]))
 

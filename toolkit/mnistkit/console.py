@@ -22,7 +22,7 @@ def show(*renderables: RenderableType) -> None:
     console = _console(sys.stdout)
     with console.capture() as capture:
         for renderable in renderables:
-            console.print(renderable)
+            console.print(renderable, soft_wrap=isinstance(renderable, str))  # a table alone knows how to wrap
     lines = (line.rstrip() for line in capture.get().splitlines())  # rich pads tables to their full width
     sys.stdout.write("\n".join([*lines, ""]))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
 import shutil
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -77,6 +79,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary, old = _temporary_sibling(path), path.with_name(f".old-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # what a killed process of the same number left
+        _remove(old)
         temporary.mkdir()
         yield temporary
         for file in temporary.iterdir():
@@ -85,8 +89,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         try:
             temporary.rename(path)
-        except OSError:
-            if old.exists():
+        except BaseException:  # an interrupt too: `old` goes below
+            if old.exists() and not path.exists():
                 old.rename(path)
             raise
     except OSError as error:
@@ -98,15 +102,35 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, atomically."""
+    """Write `content` to `path`: atomically, unless that is a device or a pipe, which must not be replaced."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            file.write(content)
+        return
     with replacing_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def remove(path: Path) -> None:
+    """Remove the file at `path`, where there is one; raises StorageError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error("remove", path, error) from error
 
 
 def read_bytes(path: Path) -> bytes:
     """All of `path`; raises StorageError."""
     try:
         return path.read_bytes()
+    except OSError as error:
+        raise storage_error("read", path, error) from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise StorageError unless `path` is a file that can be read: said before anything slow begins."""
+    try:
+        path.open("rb").close()
     except OSError as error:
         raise storage_error("read", path, error) from error
 
@@ -141,15 +165,15 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
             if missing := [key for key in keys if key not in names]:
                 raise ValueError(f"it has no array {', '.join(missing)} (found {_names(names)})")
             return {key: _read_array(archive, key) for key in keys}
     except OSError as error:
         raise storage_error("read", path, error) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"it is not a whole npz file ({error})") from error
-    except (MemoryError, OverflowError, SyntaxError, TypeError) as error:
+    except (MemoryError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
         raise ValueError(f"it holds an impossible array ({type(error).__name__})") from error
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["PASS", "FAIL"]
 
-DEFAULT_MARGIN = 0.2  # percentage points
-
 
 @dataclass(frozen=True)
 class Parity:

@@ -45,8 +45,8 @@ class VerifyReport(records.Record):
 
 def verify(
     bundle: Bundle,
-    runtimes: tuple[str, ...] = (),
-    margin: float = parity.DEFAULT_MARGIN,
+    runtimes: tuple[str, ...],
+    margin: float,
     progress: Progress = SILENT,
 ) -> VerifyReport:
     """Every artifact of the bundle on each runtime for its format, or on those named.

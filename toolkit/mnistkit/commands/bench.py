@@ -14,7 +14,7 @@ from mnistkit.commands import options
 @options.runtime
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, 3600),
+    type=options.FiniteRange(0.1, 300),
     default=2.0,
     show_default=True,
     help="How long to measure each artifact.",

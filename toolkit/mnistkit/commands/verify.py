@@ -14,7 +14,7 @@ from mnistkit.commands import options
 @options.runtime
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 100),
+    type=options.FiniteRange(0, 100),
     default=0.2,
     show_default=True,
     help="How many percentage points of accuracy an artifact may lose.",
@@ -31,5 +31,5 @@ def command(ctx: click.Context, bundle: Path, runtimes: tuple[str, ...], margin:
     from mnistkit.bundle import open_bundle
 
     report = verification.verify(open_bundle(bundle), runtimes, margin, console.Terminal())
-    console.deliver(report, json_path, render.verify_table(report))
+    console.deliver(report, json_path, render.verify_table(report), *render.failures(report))
     ctx.exit(0 if report.passed else 1)

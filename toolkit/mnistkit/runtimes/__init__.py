@@ -105,10 +105,12 @@ A = TypeVar("A", bound=Formatted)
 def pair(artifacts: Iterable[A], names: tuple[str, ...] = ()) -> list[tuple[A, Runtime]]:
     """Each artifact with each runtime that takes it, of those named where any are.
 
-    Raises MissingExtraError where one of those runtimes isn't installed.
+    Raises MissingExtraError where one of those runtimes isn't installed, SessionError where none takes any.
     """
     chosen = [runtime for runtime in RUNTIMES.values() if not names or runtime.name in names]
     pairs = [(artifact, runtime) for artifact in artifacts for runtime in chosen if runtime.format == artifact.format]
+    if not pairs:
+        raise SessionError(f"no artifact runs on {', '.join(names)}", "name another --runtime, or none")
     for _, runtime in pairs:
         runtime.require()
     return pairs

@@ -36,7 +36,7 @@ def predict(
                 lambda session, share: _run(session, share, advance), sessions, np.array_split(images, workers)
             )
             return np.concatenate(list(parts))
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # each runtime has exceptions of its own
         reason = " ".join(str(error).split())[:200]
         raise SessionError(f"{runtime.name} failed on {artifact.name}: {reason}", "export it again") from error
 
