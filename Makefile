@@ -8,15 +8,16 @@ OUT := build/$(RECIPE)
 UV  := $(shell command -v uv 2>/dev/null)
 
 TOOLKIT := toolkit/mnistkit
-COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(TOOLKIT)/bundle.py $(TOOLKIT)/records.py $(TOOLKIT)/files.py
-TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py training.py keras_models.py) $(wildcard $(TOOLKIT)/data/*.py)
-EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py)
-VERIFY  := $(addprefix $(TOOLKIT)/,verification.py parity.py) $(COMMON)
-BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(COMMON)
+COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(addprefix $(TOOLKIT)/,bundle.py records.py files.py)
+TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py networks.py augmentation.py training.py keras_models.py pictures.py \
+             records.py files.py commands/train.py) $(wildcard $(TOOLKIT)/data/*.py)
+EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py commands/export.py)
+VERIFY  := $(addprefix $(TOOLKIT)/,verification.py parity.py commands/verify.py) $(COMMON)
+BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.py $(COMMON)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup test lint types unit benchmarks docs clean distclean help
+.PHONY: all train export verify bench setup test lint types unit benchmarks recipes docs clean distclean help
 
 all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
 	@$(BIN)/mnistkit summary $(OUT)
@@ -73,6 +74,10 @@ unit: .venv/dev
 
 benchmarks: .venv/dev all             ## measure the project itself against its targets
 	$(BIN)/python benchmarks/pipeline.py
+
+recipes: .venv/dev                    ## train every recipe, seed by seed, and record it (an hour)
+	$(BIN)/python tools/record_recipes.py
+	$(BIN)/python tools/docs.py
 
 docs: .venv/dev                       ## write anew what in the docs is generated
 	$(BIN)/python tools/docs.py

@@ -92,6 +92,7 @@ def test_a_bug_is_one_line_that_asks_for_a_report(mnistkit: Run, monkeypatch: py
         ("litert", "ai_edge_litert", ("verify", "{bundle}"), "device"),
         ("onnxruntime", "onnxruntime", ("bench", "{bundle}"), "device"),
         ("keras", "keras", ("train", "--data", "{data}"), "train"),
+        ("matplotlib", "matplotlib", ("train", "--data", "{data}"), "train"),
         ("platformdirs", "platformdirs", ("data", "fetch"), "train"),
         ("tf2onnx", "tf2onnx", ("export", "{model}", "--data", "{data}", "--out", "{out}"), "train"),
     ],

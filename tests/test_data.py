@@ -9,6 +9,7 @@ import importlib.util
 import io
 import pickle
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def test_mnist_is_the_real_one(digits: Dataset) -> None:
     )
     assert digits.image_shape == (28, 28, 1)
     assert digits.classes == 10
+    assert digits.digest == mnist.DIGEST
     assert len(digits.x_train) == 60_000
 
 
@@ -115,6 +117,7 @@ BAD = {
     "huge label": (lambda a: a["y_train"].put(0, 10**9), "the label 1000000000, but only 20 images"),
     "enormous label": (lambda a: a["y_train"].put(0, 2**40), "the label 1099511627776"),
     "one class": (lambda a: a.update(y_train=a["y_train"] * 0), "a single class"),
+    "one class, not 0": (lambda a: a.update(y_train=a["y_train"] * 0 + 3), "a single class"),
 }
 
 
@@ -144,6 +147,26 @@ def test_a_damaged_npz_is_refused_or_read_but_never_a_traceback(
         dataset.load(path)
     except (DataError, StorageError) as error:
         assert "\n" not in str(error)  # noqa: PT017  # some flips harm nothing
+
+
+def test_a_member_that_is_no_array_and_a_broken_header_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.npz"
+    np.savez(path, **good())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_more", b"")
+    dataset.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in dataset.KEYS:
+            archive.writestr(key, b"")
+    with pytest.raises(DataError, match="no array x_train"):
+        dataset.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in dataset.KEYS:
+            content = io.BytesIO()
+            np.save(content, good()[key])
+            archive.writestr(f"{key}.npy", content.getvalue().replace(b"}", b" "))
+    with pytest.raises(DataError, match=r"is no data set"):
+        dataset.load(path)
 
 
 def test_what_is_no_file_is_a_storage_error(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+import recipe_records
 from mnistkit import cli
+from mnistkit.recipes import RECIPES
 
 docs = runpy.run_path(str(ROOT / "tools/docs.py"))
 PAGES: list[Path] = docs["pages"]()
@@ -25,6 +27,17 @@ def test_a_drifted_block_would_be_seen() -> None:
     text = (ROOT / "README.md").read_text()
     drifted = text.replace("PASS", "FAIL").replace("Usage: mnistkit", "Usage: mnistkat")
     assert docs["generated"](drifted) == text != drifted
+
+
+def test_recorded_runs_are_of_the_recipes_as_they_are_now() -> None:
+    for name, recipe in RECIPES.items():
+        for record in recipe_records.of_recipe(name):
+            run = record.run
+            recorded = run.optimizer, run.batch_size, run.epochs, run.validation, run.augmentation, run.published
+            recipe_now = str(recipe.optimizer), recipe.batch_size, recipe.epochs, recipe.validation
+            assert recorded == (*recipe_now, recipe.augmentation, recipe.published), (
+                f"{name} was changed: record it again"
+            )
 
 
 def test_every_command_is_documented() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +173,35 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(mnistkit: Run, workspace: 
     assert (tmp_path / "thesis.txt").read_text() == "ten years' work"
 
 
+def test_a_folder_with_another_kind_of_manifest_is_never_replaced(mnistkit: Run, workspace: Path, bundle: Path) -> None:
+    (bundle / "notes.txt").write_text("mine")
+    outcome = mnistkit("export", workspace / "model.keras", "--out", bundle, "--force")
+    assert (outcome.code, "is no bundle" in outcome.err) == (2, True)
+    (bundle / "notes.txt").unlink()
+    (bundle / "manifest.json").write_text('{"name": "a browser extension"}')
+    outcome = mnistkit("export", workspace / "model.keras", "--out", bundle, "--force")
+    assert (outcome.code, "is no bundle" in outcome.err) == (2, True)
+
+
+def test_what_a_killed_export_left_does_no_harm(mnistkit: Run, workspace: Path, bundle: Path, few_digits: Path) -> None:
+    for name in (f".tmp-{os.getpid()}-bundle", f".old-{os.getpid()}-bundle"):
+        shutil.copytree(bundle, bundle.with_name(name))
+    arguments = ("export", workspace / "model.keras", "--data", few_digits, "--out", bundle, "--force")
+    assert mnistkit(*arguments).code == 0
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_flattening_channels_first_is_kept(digits: Dataset) -> None:
+    keras = keras_models.import_keras()
+    layers = keras.layers
+    pair = [layers.Conv2D(3, 3), layers.Flatten(data_format="channels_first"), layers.Dense(10, "softmax")]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *pair])
+    images = digits.x_test[:20]
+    np.testing.assert_allclose(
+        keras_models.predict(optimise.optimise(model), images), keras_models.predict(model, images), atol=1e-6
+    )
+
+
 def cut(workspace: Path, path: Path) -> None:
     path.write_bytes((workspace / "model.keras").read_bytes()[:5000])
 
@@ -186,8 +217,8 @@ def spoilt_inside(workspace: Path, path: Path) -> None:
     [
         (lambda workspace, path: None, "cannot read .*No such file"),
         (lambda workspace, path: path.mkdir(), "cannot read .*Is a directory"),
-        (lambda workspace, path: path.write_text("hello"), "is not a .keras file"),
-        (lambda workspace, path: path.write_bytes(b""), "is not a .keras file"),
+        (lambda workspace, path: path.write_text("hello"), "is neither a .keras nor an .h5 file"),
+        (lambda workspace, path: path.write_bytes(b""), "is neither a .keras nor an .h5 file"),
         (cut, "can't be loaded"),
         (spoilt_inside, "can't be loaded"),
     ],
@@ -218,6 +249,7 @@ def network(kind: str) -> keras_models.KerasModel:
         "nan": lambda: keras.Model(image, answer(layers.Rescaling(float("nan"))(flat))),
         "few classes": lambda: keras.Model(image, layers.Dense(5, "softmax")(flat)),
         "other shape": lambda: keras.Model(wide, answer(layers.Flatten()(wide))),
+        "unbuilt": lambda: keras.Sequential([layers.Flatten(), layers.Dense(10, "softmax")]),
         "code": lambda: keras.Model(image, answer(layers.Lambda(lambda x: x * 2)(flat))),
     }
     return networks[kind]()
@@ -232,8 +264,9 @@ def network(kind: str) -> keras_models.KerasModel:
         ("image output", "gives the shape [None, 26, 26, 3]"),
         ("logits", "no probabilities; end it with a softmax"),
         ("nan", "not finite"),
-        ("few classes", "knows 5 classes, the data has the label 9"),
-        ("other shape", "takes images [32, 32, 3], the data has [28, 28, 1]"),
+        ("few classes", "takes images [28, 28, 1] in 5 classes, the data has [28, 28, 1] in 10"),
+        ("other shape", "takes images [32, 32, 3] in 10 classes, the data has [28, 28, 1] in 10"),
+        ("unbuilt", "was saved before it knew its input"),
         ("code", "can't be loaded"),
     ],
 )

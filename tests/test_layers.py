@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = {
     "mnistkit": ROOT / "toolkit/mnistkit",
     "mnistkit_export": ROOT / "export/mnistkit_export",
@@ -20,9 +20,18 @@ LAYERS = [
     {"mnistkit.__main__"},
     {"mnistkit.cli"},
     {"mnistkit.commands"},
-    {"mnistkit_export", "mnistkit_bench", "mnistkit.training", "mnistkit.verification", "mnistkit.render"},
-    {"mnistkit.console"},
     {
+        "mnistkit_export",
+        "mnistkit_bench",
+        "mnistkit.training",
+        "mnistkit.prediction",
+        "mnistkit.verification",
+        "mnistkit.render",
+    },
+    {"mnistkit.console"},
+    {"mnistkit.augmentation", "mnistkit.networks"},
+    {
+        "mnistkit.pictures",
         "mnistkit.keras_models",
         "mnistkit.data",
         "mnistkit.recipes",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from support import Run
 
-from mnistkit import keras_models, recipes, records, training
+from mnistkit import keras_models, networks, recipes, records, training
 from mnistkit.data.dataset import Dataset
 from mnistkit.training import History
 
@@ -29,7 +30,8 @@ def test_a_short_training_on_the_real_digits_is_recorded(workspace: Path, digits
 
 
 def test_the_default_recipe_is_the_published_network(digits: Dataset) -> None:
-    model = training.build(recipes.CNN, digits)
+    cnn = recipes.find(recipes.DEFAULT)
+    model = networks.build(cnn, digits.image_shape, digits.classes)
     shapes = [tuple(weight.shape) for weight in model.get_weights()]
     assert shapes == [
         (3, 3, 1, 32),
@@ -43,7 +45,7 @@ def test_the_default_recipe_is_the_published_network(digits: Dataset) -> None:
         (64, 10),
         (10,),
     ]
-    assert (recipes.CNN.epochs, recipes.CNN.batch_size) == (5, 64)
+    assert (cnn.epochs, cnn.batch_size, cnn.optimizer.name) == (5, 64, "rmsprop")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
@@ -66,16 +68,22 @@ def test_off_a_terminal_it_prints_a_line_an_epoch_and_no_noise(mnistkit: Run, fe
     assert "test accuracy" in lines[3]
     assert len(lines) == 4
     assert outcome.out.startswith("cnn: 93,322 parameters")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["history.json", "model.keras", "run.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "curves.png",
+        "history.json",
+        "model.keras",
+        "run.json",
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--recipe", "cmn"), "there is no recipe 'cmn'; did you mean cnn?"),
-        (("--recipe", "???"), "there is no recipe '???'; there are: cnn"),
-        (("--epochs", "0"), "--epochs is 0; it must be 1 or more"),
-        (("--batch-size", "-3"), "--batch-size is -3; it must be 1 or more"),
+        (("--recipe", "???"), "there is no recipe '???'; there are: cnn, cnn-holdout"),
+        (("--epochs", "0"), "--epochs is 0; it must be from 1 to 1,000,000"),
+        (("--batch-size", "-3"), "--batch-size is -3; it must be from 1"),
+        (("--batch-size", "1" + "0" * 30), "it must be from 1"),
         (("--seed", "-1"), "-1 is not in the range"),
         (("--epochs", "many"), "'many' is not a valid integer"),
     ],
@@ -87,6 +95,17 @@ def test_bad_options_are_refused_before_anything_is_loaded(
     assert outcome.code == 2
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_diverges_is_said_and_nothing_is_written(
+    mnistkit: Run, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wild = dataclasses.replace(recipes.RECIPES["mlp-512"], optimizer=recipes.Optimizer("sgd", peak=1e12))
+    monkeypatch.setitem(recipes.RECIPES, "wild", wild)
+    outcome = mnistkit("train", "--recipe", "wild", "--data", few_digits, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "training diverged in epoch" in outcome.err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

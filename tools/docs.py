@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+import recipe_records
 from mnistkit import cli, records, render
 from mnistkit.training import History, Run
 from mnistkit.verification import VerifyReport
@@ -65,7 +66,12 @@ def transcript(workspace: str) -> str:
     return "\n".join(["```text", "$ make", *lines, "```", ""])
 
 
-WRITERS = {"help": help_text, "transcript": transcript}
+def recipes_table(_: str) -> str:
+    """What the recorded runs of the recipes came to."""
+    return recipe_records.table()
+
+
+WRITERS = {"help": help_text, "transcript": transcript, "recipes": recipes_table}
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def export(
             original=Original(
                 name=model.name,
                 sha256=files.sha256_of(model_path),
-                parameters=model.count_params(),
+                parameters=keras_models.count_parameters(model),
                 accuracy=float((reference.argmax(axis=1) == data.y_test).mean()),
             ),
             data=data.name,
@@ -65,7 +65,7 @@ def check_vacant(out: Path, force: bool) -> None:
     """Raise BundleError where a bundle may not be written to `out`: only an older bundle is ever replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / bundle.MANIFEST).is_file():
+    if not out.is_dir() or not bundle.looks_like_bundle(out):
         raise BundleError(f"{out} is there already and is no bundle", "choose another place with --out")
     if not force:
         raise BundleError(f"{out} is there already", "replace it with --force, or choose another place with --out")
@@ -74,16 +74,7 @@ def check_vacant(out: Path, force: bool) -> None:
 def _reference(model: KerasModel, data: Dataset) -> NDArray[np.float32]:
     import numpy as np
 
-    shape, classes = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[1]
-    if shape != data.image_shape:
-        raise ModelError(
-            f"the model takes images {list(shape)}, the data has {list(data.image_shape)}", "bring its own with --data"
-        )
-    if data.y_test.max() >= classes:
-        raise ModelError(
-            f"the model knows {classes} classes, the data has the label {data.y_test.max()}",
-            "bring its own with --data",
-        )
+    keras_models.check_fit(model, data)
     reference: NDArray[np.float32] = keras_models.predict(model, data.x_test)
     if not np.isfinite(reference).all():
         raise ModelError("the model gives values that are not finite", "train it again")
@@ -93,7 +84,8 @@ def _reference(model: KerasModel, data: Dataset) -> NDArray[np.float32]:
 
 
 def _artifacts(model: KerasModel, images: NDArray[np.float32], folder: Path, progress: Progress) -> Iterator[Artifact]:
-    for (format, quantization), content in _converted(optimise(model), images, progress):
+    optimised = _step(progress, "optimising the model", optimise, model)
+    for (format, quantization), content in _converted(optimised, images, progress):
         path = folder / f"model.{quantization}.{format}"
         files.write_bytes(path, content)
         file = bundle.describe(path)
@@ -104,7 +96,7 @@ def _artifacts(model: KerasModel, images: NDArray[np.float32], folder: Path, pro
             format=format,
             quantization=quantization,
             macs=keras_models.count_macs(model),
-            parameters=model.count_params(),
+            parameters=keras_models.count_parameters(model),
             made_with=versions("mnistkit", *TOOLS[format]),
             **(tflite if format == "tflite" else onnx).describe(content),
         )

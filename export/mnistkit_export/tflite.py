@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistkit.bundle import Quantization, Tensor
+from mnistkit.extras import missing
 from mnistkit.keras_models import KerasModel, import_keras
 from mnistkit.native_output import swallowed
 
@@ -56,8 +57,10 @@ def _one_by_one(images: NDArray[np.float32]) -> Iterator[list[NDArray[np.float32
 
 def describe(content: bytes) -> dict[str, Any]:
     """What the file itself says: its tensors, its operators, the oldest runtime that loads it."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ModuleNotFoundError as error:
+        raise missing("ai-edge-litert", "train") from error
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}

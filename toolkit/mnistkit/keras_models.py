@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnistkit import files
 from mnistkit.errors import ModelError
 from mnistkit.extras import missing
 from mnistkit.native_output import swallowed
 
+if TYPE_CHECKING:
+    from mnistkit.data.dataset import Dataset
+
+MAGIC = {b"PK\x03\x04": ".keras", b"\x89HDF\r\n\x1a\n": ".h5"}
+SUFFIXES = {".keras": (".keras",), ".h5": (".h5", ".hdf5")}  # Keras picks the reader by the name
+NORMALISATION = "BatchNormalization"
 KerasModel = Any  # Keras ships no types that mypy could follow
 
 
@@ -29,12 +36,15 @@ def import_keras() -> Any:
 
 
 def load(path: Path) -> KerasModel:
-    """The Keras model in `path`, in safe mode, so that no code in it runs.
+    """The Keras model in `path` (.keras, or legacy .h5), in safe mode, so that no code in it runs.
 
     Raises StorageError where it can't be read, ModelError where it is no image classifier.
     """
-    if not _head(path).startswith(b"PK"):  # said at once: Keras takes seconds to import
-        raise ModelError(f"{path} is not a .keras file", "name a model that Keras 3 has saved")
+    suffix = next((suffix for magic, suffix in MAGIC.items() if _head(path).startswith(magic)), None)
+    if suffix is None:  # said at once: Keras takes seconds to import
+        raise ModelError(f"{path} is neither a .keras nor an .h5 file", "name a model that Keras has saved")
+    if path.suffix not in SUFFIXES[suffix]:
+        raise ModelError(f"{path} holds a {suffix} model under another name", f"rename it to end in {suffix}")
     keras = import_keras()
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -48,7 +58,7 @@ def load(path: Path) -> KerasModel:
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(4)
+            return file.read(8)
     except OSError as error:
         raise files.storage_error("read", path, error) from error
 
@@ -56,6 +66,8 @@ def _head(path: Path) -> bytes:
 def check_classifier(model: KerasModel, name: str) -> None:
     """Raise ModelError unless the model maps [N, height, width, channels] to [N, classes]."""
     remedy = "mnistkit takes image classifiers with one input and one output"
+    if not getattr(model, "built", False) or not hasattr(model, "inputs"):
+        raise ModelError(f"{name} was saved before it knew its input", "give it an Input and save it again")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs", remedy)
     image, answer = model.inputs[0].shape, model.outputs[0].shape
@@ -63,6 +75,17 @@ def check_classifier(model: KerasModel, name: str) -> None:
         raise ModelError(f"{name} takes the shape {list(image)}, not [N, height, width, channels]", remedy)
     if len(answer) != 2 or answer[1] is None:
         raise ModelError(f"{name} gives the shape {list(answer)}, not [N, classes]", remedy)
+
+
+def check_fit(model: KerasModel, data: Dataset) -> None:
+    """Raise ModelError unless the model takes the data's images and knows all its classes."""
+    takes, knows = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[1]
+    if takes != data.image_shape or knows < data.classes:
+        raise ModelError(
+            f"the model takes images {list(takes)} in {knows} classes, "
+            f"the data has {list(data.image_shape)} in {data.classes}",
+            "bring data that fit it with --data",
+        )
 
 
 def save(model: KerasModel, path: Path) -> None:
@@ -74,6 +97,44 @@ def save(model: KerasModel, path: Path) -> None:
 def predict(model: KerasModel, images: Any) -> Any:
     """The model's own probabilities, float32 [N, classes], of raw images, uint8 [N, height, width, channels]."""
     return model.predict(images, batch_size=500, verbose=0)
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One line of a model's summary."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]  # shape, without the batch
+    parameters: int
+    macs: int
+
+
+def summarise(model: KerasModel) -> tuple[LayerSummary, ...]:
+    """The model, layer by layer."""
+    return tuple(
+        LayerSummary(
+            layer.name, type(layer).__name__, tuple(layer.output.shape[1:]), layer.count_params(), _layer_macs(layer)
+        )
+        for layer in model.layers
+    )
+
+
+def count_parameters(model: KerasModel) -> int:
+    """The numbers that an inference needs: batch normalisation counts as what is left of it when it is folded."""
+    total, before = 0, None
+    for layer in model.layers:
+        total += _folded_parameters(layer, before) if type(layer).__name__ == NORMALISATION else layer.count_params()
+        before = layer
+    return total
+
+
+def _folded_parameters(layer: Any, before: Any) -> int:
+    """A bias where the layer before has none, nothing where it has one; a scale and a shift where it has no weights."""
+    channels: int = layer.output.shape[-1]
+    if not before.weights:
+        return 2 * channels
+    return 0 if before.use_bias else channels
 
 
 def count_macs(model: KerasModel) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -9,11 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mnistkit.bundle import Bundle
+    from mnistkit.keras_models import LayerSummary
+    from mnistkit.prediction import Answer
+    from mnistkit.recipes import Recipe
     from mnistkit.training import Run
     from mnistkit.verification import Row, VerifyReport
     from mnistkit_bench.results import BenchReport
 
+SHADES = " ░▒▓█"
+BAR_WIDTH = 50
 _STYLES = {"PASS": "green", "FAIL": "bold red"}
 
 
@@ -55,11 +64,69 @@ def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: st
 
 def run_line(run: Run) -> str:
     """What was trained, and what came of it."""
-    published = "" if run.published_accuracy is None else f" (published: {percent(run.published_accuracy)})"
+    published = f" (published: {run.published.measure} {percent(run.published.value)})" if run.published else ""
     return (
         f"{run.recipe}: {run.parameters:,} parameters, {run.macs:,} MACs, {run.epochs} epochs on {run.data} "
         f"in {run.training_seconds:.0f} s; test accuracy {percent(run.test_accuracy)}{published}"
     )
+
+
+def recipes_table(recipes: Iterable[Recipe]) -> Table:
+    """One line a recipe."""
+    grid = table("", ("recipe", "what it is", "optimizer"), ("batch", "epochs", "published"))
+    for recipe in recipes:
+        published = percent(recipe.published.value) if recipe.published else ""
+        figures = str(recipe.batch_size), str(recipe.epochs), published
+        grid.add_row(recipe.name, recipe.summary, recipe.optimizer.name, *figures)
+    return grid
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """All that a recipe says but its layers."""
+    lines = [
+        f"{recipe.name}: {recipe.summary}",
+        f"source: {recipe.source}",
+        f"training: {recipe.optimizer}, batches of {recipe.batch_size}, {recipe.epochs} epochs",
+        f"held out: {recipe.validation}",
+    ]
+    if recipe.augmentation:
+        moved = recipe.augmentation
+        lines.append(
+            f"augmentation: turned by ±{moved.rotation:g}°, shifted by ±{moved.shift:g} pixels, "
+            f"zoomed by e^±{moved.zoom:g}, sheared by ±{moved.shear:g}"
+        )
+    if recipe.published:
+        lines.append(f"published: {recipe.published.measure} {percent(recipe.published.value)}")
+    return "\n".join(lines)
+
+
+def network_table(layers: Sequence[LayerSummary]) -> Table:
+    """One line a layer, and their sum."""
+    grid = table("", ("layer", "kind", "output"), ("parameters", "MACs"))
+    for row in layers:
+        grid.add_row(row.name, row.kind, "×".join(map(str, row.output)), f"{row.parameters:,}", f"{row.macs:,}")
+    grid.add_section()
+    grid.add_row("all", "", "", f"{sum(row.parameters for row in layers):,}", f"{sum(row.macs for row in layers):,}")
+    return grid
+
+
+def blocks(image: NDArray[np.uint8]) -> str:
+    """An image [height, width, channels] in shades of two characters a pixel, for a terminal."""
+    shades = image.mean(axis=-1) * len(SHADES) / 256
+    return "\n".join("".join(SHADES[int(shade)] * 2 for shade in row).rstrip() for row in shades)
+
+
+def answer_text(answer: Answer) -> Text:
+    """The probabilities of one image as bars, the answer marked, and whether it is right."""
+    lines = Text()
+    for label, probability in enumerate(answer.probabilities):
+        bar = "█" * round(BAR_WIDTH * probability)
+        style = "bold" if label == answer.label else ""
+        lines.append(f"{label:>3} {100 * probability:6.2f}% {bar}".rstrip() + "\n", style)
+    right = answer.label == answer.truth
+    lines.append(f"{answer.label}", "bold")
+    lines.append(f", and it is {answer.truth}: " + ("right" if right else "wrong"), "green" if right else "red")
+    return lines
 
 
 def verify_table(report: VerifyReport) -> Table:
@@ -76,6 +143,12 @@ def verify_table(report: VerifyReport) -> Table:
         figures = percent(parity.accuracy), points(parity.difference), percent(parity.agreement)
         grid.add_row(row.artifact, row.runtime, *figures, verdict(row))
     return grid
+
+
+def failures(report: VerifyReport) -> list[str]:
+    """A line for each row that failed, with the reason."""
+    rows = (row for row in report.rows if row.parity.reason)
+    return [f"{row.artifact} on {row.runtime}: {row.parity.reason}" for row in rows]
 
 
 def bench_table(report: BenchReport) -> Table:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mnistkit import keras_models, records
+from mnistkit import augmentation, files, keras_models, networks, pictures, records
 from mnistkit.data import mnist
-from mnistkit.data.dataset import Dataset
+from mnistkit.data.dataset import Dataset, Labelled
 from mnistkit.errors import RecipeError
 from mnistkit.progress import SILENT, Progress
-from mnistkit.recipes import CLASSES, Recipe
+from mnistkit.recipes import Augmentation, Optimizer, Published, Recipe, Validation
 from mnistkit.versions import versions
 
 # Keras returns to Python once in so many batches: 15% less time an epoch than at each batch.
 STEPS_PER_EXECUTION = 50
+VALIDATION_BATCH = 500
+RISE = 0.05  # the share of the steps in which the learning rate rises to its peak
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,38 @@ class Run(records.Record):
     optimizer: str
     batch_size: int
     epochs: int
+    validation: Validation
+    augmentation: Augmentation | None
+    continued_from: str | None  # the SHA-256 of the model that it started from
     seed: int
     data: str
     data_sha256: str
-    parameters: int
+    parameters: int  # at inference
     macs: int
     training_seconds: float
+    training_accuracy: float  # in the last epoch, while it trained
+    validation_accuracy: float | None  # after it
     test_accuracy: float
-    published_accuracy: float | None  # on MNIST; None on other data
+    published: Published | None  # on MNIST; None on other data
     versions: dict[str, str]
 
 
-def train(recipe: Recipe, data: Dataset, seed: int, out: Path, progress: Progress = SILENT) -> Run:
-    """Train the recipe's network and write model.keras, history.json and run.json to the folder `out`.
+def train(
+    recipe: Recipe, data: Dataset, seed: int, out: Path, start: Path | None = None, progress: Progress = SILENT
+) -> Run:
+    """Train the recipe's network, or the model in `start`, and write model.keras and its papers to the folder `out`.
 
-    The same seed, machine and versions give the same weights. Raises RecipeError where the network
-    does not fit the images, StorageError where `out` can't be written.
+    The papers are history.json, curves.png and run.json. The same seed, machine and versions give the same
+    weights. Raises RecipeError where the network does not fit the images, or diverges; ModelError where `start`
+    can't be loaded, or doesn't fit them; StorageError where `out` can't be written.
     """
     keras = keras_models.import_keras()
+    pictures.require()
     _make_reproducible(keras, seed)
-    model = build(recipe, data)
+    model = _network(recipe, data, start)
+    training, held_out = data.hold_out(recipe.validation)
     started = time.perf_counter()
-    history = _fit(model, recipe, data, progress)
+    history = _fit(model, recipe, training, held_out, seed, progress)
     seconds = time.perf_counter() - started
     with progress.task("test accuracy"):
         answers = keras_models.predict(model, data.x_test)
@@ -78,38 +91,37 @@ def train(recipe: Recipe, data: Dataset, seed: int, out: Path, progress: Progres
         recipe=recipe.name,
         summary=recipe.summary,
         source=recipe.source,
-        optimizer=recipe.optimizer,
+        optimizer=str(recipe.optimizer),
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
+        validation=recipe.validation,
+        augmentation=recipe.augmentation,
+        continued_from=files.sha256_of(start) if start else None,
         seed=seed,
         data=data.name,
         data_sha256=data.digest,
-        parameters=model.count_params(),
+        parameters=keras_models.count_parameters(model),
         macs=keras_models.count_macs(model),
         training_seconds=round(seconds, 1),
+        training_accuracy=history.figures["accuracy"][-1],
+        validation_accuracy=history.figures["val_accuracy"][-1] if held_out else None,
         test_accuracy=float((answers.argmax(axis=1) == data.y_test).mean()),
-        published_accuracy=recipe.published_accuracy if data.name == mnist.NAME else None,
+        published=recipe.published if data.digest == mnist.DIGEST else None,
         versions=versions("mnistkit", "tensorflow", "keras", "numpy"),
     )
+    files.remove(out / "run.json")  # written last, it stands for the whole
     keras_models.save(model, out / "model.keras")
     records.write(out / "history.json", history)
+    files.write_bytes(out / "curves.png", pictures.curves(history.figures))
     records.write(out / "run.json", run)
     return run
 
 
-def build(recipe: Recipe, data: Dataset) -> keras_models.KerasModel:
-    """The recipe's network, untrained, for raw images of the data set's shape; raises RecipeError."""
-    keras = keras_models.import_keras()
-    model = keras.Sequential([keras.Input(data.image_shape, name="image")], name=recipe.name.replace("-", "_"))
-    for layer in recipe.layers:
-        options = {name: data.classes if value == CLASSES else value for name, value in layer.options.items()}
-        try:
-            model.add(getattr(keras.layers, layer.kind)(**options))
-        except ValueError as error:  # a window larger than what is left of the image
-            shape = "×".join(map(str, data.image_shape))
-            raise RecipeError(
-                f"{recipe.name} doesn't fit images of {shape} ({layer.kind})", "choose another recipe or larger images"
-            ) from error
+def _network(recipe: Recipe, data: Dataset, start: Path | None) -> keras_models.KerasModel:
+    if start is None:
+        return networks.build(recipe, data.image_shape, data.classes)
+    model = keras_models.load(start)
+    keras_models.check_fit(model, data)
     return model
 
 
@@ -120,24 +132,54 @@ def _make_reproducible(keras: Any, seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _fit(model: keras_models.KerasModel, recipe: Recipe, data: Dataset, progress: Progress) -> History:
+def _fit(
+    model: keras_models.KerasModel,
+    recipe: Recipe,
+    training: Labelled,
+    held_out: Labelled | None,
+    seed: int,
+    progress: Progress,
+) -> History:
+    count = len(training.images)
+    steps = -(-count // recipe.batch_size)
     model.compile(
-        optimizer=recipe.optimizer,
+        optimizer=_optimizer(recipe.optimizer, steps * recipe.epochs),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
+        steps_per_execution=min(STEPS_PER_EXECUTION, steps),
     )
-    reporter = _Reporter(recipe, len(data.x_train), progress)
-    with progress.task(f"training {recipe.name}", recipe.epochs * len(data.x_train)) as reporter.advance:
+    reporter = _Reporter(recipe, count, progress)
+    with progress.task(f"training {recipe.name}", recipe.epochs * count) as reporter.advance:
         model.fit(
-            data.x_train,
-            data.y_train,
-            batch_size=recipe.batch_size,
+            **_batches(recipe, training, seed),
+            validation_data=(held_out.images, held_out.labels) if held_out else None,
+            validation_batch_size=VALIDATION_BATCH,
             epochs=recipe.epochs,
             verbose=0,
             callbacks=[reporter.callback()],
         )
     return reporter.history
+
+
+def _batches(recipe: Recipe, training: Labelled, seed: int) -> dict[str, Any]:
+    """The arguments by which Keras's fit gets its batches."""
+    if recipe.augmentation is None:
+        return {"x": training.images, "y": training.labels, "batch_size": recipe.batch_size}
+    images, labels = training.images, training.labels
+    batches = augmentation.batches(images, labels, recipe.batch_size, recipe.augmentation, seed)
+    return {"x": batches, "shuffle": False}
+
+
+def _optimizer(chosen: Optimizer, steps: int) -> Any:
+    """A Keras optimiser; where a peak is given, the learning rate rises to it and falls along a cosine in `steps`."""
+    keras = keras_models.import_keras()
+    if chosen.peak is None:
+        return keras.optimizers.get(chosen.name)
+    rise = max(1, round(RISE * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        chosen.peak / 20, max(1, steps - rise), warmup_target=chosen.peak, warmup_steps=rise
+    )
+    return keras.optimizers.get({"class_name": chosen.name, "config": {"learning_rate": schedule}})
 
 
 class _Reporter:
@@ -165,6 +207,8 @@ class _Reporter:
         self._done = done
 
     def _epoch_ends(self, epoch: int, logs: dict[str, float]) -> None:
+        if not all(map(math.isfinite, logs.values())):
+            raise RecipeError(f"training diverged in epoch {epoch + 1}", "try another --optimizer or --batch-size")
         seconds = round(time.perf_counter() - self._started, 2)
         figures = {name: (*self.history.figures.get(name, ()), float(value)) for name, value in logs.items()}
         self.history = History(figures, (*self.history.seconds, seconds))

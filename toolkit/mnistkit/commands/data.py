@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from mnistkit.commands import options
 
-@click.group()
+
+@click.group(short_help="Fetch and show the images.")
 def command() -> None:
     """The images that networks are trained and tested on."""
 
 
-@command.command()
+@command.command(short_help="Fetch MNIST and keep it.")
 def fetch() -> None:
     """Fetch MNIST and keep it, checked by its SHA-256 sums.
 
@@ -22,3 +26,22 @@ def fetch() -> None:
 
     data = mnist.load(console.Terminal())
     console.show(f"{len(data.x_train):,} training and {len(data.x_test):,} test images in {mnist.cache_path()}")
+
+
+@command.command(short_help="Show images with their labels.")
+@click.option("--index", default=0, show_default=True, help="The first image to show.")
+@click.option("--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many.")
+@click.option("--test", is_flag=True, help="Of the test images, not the training images.")
+@click.option("--png", type=options.PATH, metavar="FILE", help="Write them as a picture, instead of to the terminal.")
+@options.data
+def show(index: int, count: int, test: bool, png: Path | None, data: Path | None) -> None:
+    """Show images with their labels, as blocks in the terminal or as a PNG."""
+    from mnistkit import console, files, pictures, render
+
+    images, labels = options.load_data(data, console.Terminal()).pick(index, count, test=test)
+    if png:
+        files.write_bytes(png, pictures.digits(images, labels, index))
+        console.show(f"wrote {png}")
+        return
+    for offset, (image, label) in enumerate(zip(images, labels, strict=True)):
+        console.show(f"{index + offset}: {label}", render.blocks(image))

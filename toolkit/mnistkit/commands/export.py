@@ -23,11 +23,12 @@ def command(model: Path, out: Path | None, seed: int, force: bool, data: Path | 
     A bundle holds the network as TFLite and ONNX, in float32 and int8, with the test set and the original
     model's answers on it: all that a device needs to verify and bench it.
     """
-    from mnistkit import console, render
+    from mnistkit import console, files, render
     from mnistkit_export import exporter
 
     progress = console.Terminal()
     folder = out or model.parent / "bundle"
+    files.check_readable(model)
     exporter.check_vacant(folder, force)
     images = options.load_data(data, progress)
     bundle = exporter.export(model, images, folder, seed=seed, force=force, progress=progress)

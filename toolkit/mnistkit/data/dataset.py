@@ -22,6 +22,14 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Some images, uint8 [N, height, width, channels], and their labels, int64 [N]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images, uint8 [N, height, width, channels] with raw pixel values, and labels, int64 [N]."""
 
@@ -30,6 +38,26 @@ class Dataset:
     y_train: NDArray[np.int64]
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
+
+    def hold_out(self, which: str) -> tuple[Labelled, Labelled | None]:
+        """The training images, and a sixth of them held out: the "first", the "last", or "none".
+
+        That is 10,000 of MNIST's 60,000. Raises DataError where it would leave one part empty.
+        """
+        count = len(self.x_train) // 6
+        if which == "none":
+            return Labelled(self.x_train, self.y_train), None
+        if count == 0:
+            raise DataError(f"a sixth of {len(self.x_train)} training images is none", "train with --validation none")
+        parts = (slice(count, None), slice(count)) if which == "first" else (slice(-count), slice(-count, None))
+        training, held_out = (Labelled(self.x_train[part], self.y_train[part]) for part in parts)
+        return training, held_out
+
+    def pick(self, first: int, count: int, *, test: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """`count` images from index `first` on, fewer where they end, and their labels; raises DataError."""
+        images, labels = (self.x_test, self.y_test) if test else (self.x_train, self.y_train)
+        check_index(first, len(images))
+        return images[first : first + count], labels[first : first + count]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -50,6 +78,12 @@ class Dataset:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(array.data)
         return digest.hexdigest()
+
+
+def check_index(index: int, count: int) -> None:
+    """Raise DataError unless there is an image of this index among `count`."""
+    if not 0 <= index < count:
+        raise DataError(f"there is no image {index}", f"choose one from 0 to {count - 1}")
 
 
 def load(path: Path) -> Dataset:
@@ -120,7 +154,7 @@ def _labels(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
 
 def _check_label_range(y_train: NDArray[np.int64], y_test: NDArray[np.int64]) -> None:
     classes = int(y_train.max()) + 1
-    if classes < 2:
+    if y_train.min() == y_train.max():
         raise ValueError("y_train holds a single class")
     if classes > len(y_train):
         raise ValueError(f"y_train holds the label {classes - 1}, but only {len(y_train)} images")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 NAME = "mnist"
+DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"  # of the Dataset that it makes
 
 
 def cache_path() -> Path:

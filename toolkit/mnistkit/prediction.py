@@ -1,0 +1,62 @@
+"""What a model or an artifact answers on one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnistkit import keras_models
+from mnistkit.bundle import Bundle
+from mnistkit.data.dataset import check_index
+from mnistkit.errors import ModelError
+from mnistkit.runtimes import pair
+from mnistkit.runtimes.inference import predict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mnistkit.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The probabilities of one image, and the truth about it."""
+
+    image: NDArray[np.uint8]  # [height, width, channels]
+    probabilities: tuple[float, ...]
+    truth: int
+
+    @property
+    def label(self) -> int:
+        """The class that is held most likely."""
+        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+
+
+def of_model(path: Path, data: Dataset, index: int) -> Answer:
+    """What the Keras model in `path` answers on test image `index`; raises ModelError, DataError."""
+    (image,), (truth,) = data.pick(index, 1, test=True)
+    model = keras_models.load(path)
+    keras_models.check_fit(model, data)
+    (probabilities,) = keras_models.predict(model, image[None])
+    return Answer(image, tuple(map(float, probabilities)), int(truth))
+
+
+def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
+    """What an artifact of the bundle, the first unless named, answers on image `index` of its test set.
+
+    Raises DataError where there is no such image, ModelError where there is no such artifact, SessionError
+    where it can't be run.
+    """
+    evaluation = bundle.evaluation_set()
+    check_index(index, len(evaluation.images))
+    artifacts = [artifact for artifact in bundle.manifest.artifacts if name in (None, artifact.file)]
+    if not artifacts:
+        names = ", ".join(artifact.file for artifact in bundle.manifest.artifacts)
+        raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {names}")
+    ((artifact, runtime),) = pair(artifacts[:1])
+    (probabilities,) = predict(
+        runtime, bundle.file(artifact), evaluation.images[index : index + 1], lambda amount: None
+    )
+    return Answer(evaluation.images[index], tuple(map(float, probabilities)), int(evaluation.labels[index]))
