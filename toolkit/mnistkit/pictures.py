@@ -29,10 +29,12 @@ def curves(figures: Mapping[str, Sequence[float]]) -> bytes:
     panels = figure.subplots(1, 2)
     for panel, name in zip(panels, ("loss", "accuracy"), strict=True):
         epochs = range(1, len(figures[name]) + 1)
-        panel.plot(epochs, figures[name], "o-", label="training", color="#1f77b4", markersize=4)
+        panel.plot(epochs, figures[name], "o-", label="training", color="#1f77b4", markersize=3)
         if validation := figures.get(f"val_{name}"):
-            panel.plot(epochs, validation, "s--", label="validation", color="#d62728", markersize=4)
+            panel.plot(epochs, validation, "s--", label="validation", color="#d62728", markersize=3)
         panel.set_title(name)
+        if name == "loss":
+            panel.set_yscale("log")  # it falls by orders of magnitude
         panel.set_xlabel("epoch")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
