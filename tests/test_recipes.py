@@ -46,6 +46,15 @@ def test_a_network_has_as_many_parameters_as_its_author_says(name: str, paramete
     assert keras_models.count_parameters(model) == parameters
 
 
+def test_batch_normalisation_is_counted_wherever_it_stands() -> None:
+    keras = keras_models.import_keras()
+    layers = keras.layers
+    first, second, third = (layers.BatchNormalization() for _ in range(3))
+    dense = layers.Dense(4), layers.Dense(10, "softmax")
+    model = keras.Sequential([keras.Input((28, 28, 1)), first, layers.Flatten(), dense[0], second, third, dense[1]])
+    assert keras_models.count_parameters(model) == 2 + (784 * 4 + 4) + 0 + 2 * 4 + (4 * 10 + 10)
+
+
 def test_the_edge_network_is_within_its_budget(digits: Dataset) -> None:
     model = networks.build(recipes.RECIPES["edge"], digits.image_shape, digits.classes)
     assert keras_models.count_macs(model) <= 450_000

@@ -40,7 +40,8 @@ def load(path: Path) -> KerasModel:
 
     Raises StorageError where it can't be read, ModelError where it is no image classifier.
     """
-    suffix = next((suffix for magic, suffix in MAGIC.items() if _head(path).startswith(magic)), None)
+    head = _head(path)
+    suffix = next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), None)
     if suffix is None:  # said at once: Keras takes seconds to import
         raise ModelError(f"{path} is neither a .keras nor an .h5 file", "name a model that Keras has saved")
     if path.suffix not in SUFFIXES[suffix]:
@@ -130,11 +131,9 @@ def count_parameters(model: KerasModel) -> int:
 
 
 def _folded_parameters(layer: Any, before: Any) -> int:
-    """A bias where the layer before has none, nothing where it has one; a scale and a shift where it has no weights."""
+    """A bias where the layer before has none, nothing where it has one; a scale and a shift where it can't fold."""
     channels: int = layer.output.shape[-1]
-    if not before.weights:
-        return 2 * channels
-    return 0 if before.use_bias else channels
+    return {True: 0, False: channels, None: 2 * channels}[getattr(before, "use_bias", None)]
 
 
 def count_macs(model: KerasModel) -> int:

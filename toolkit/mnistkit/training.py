@@ -87,6 +87,7 @@ def train(
     seconds = time.perf_counter() - started
     with progress.task("test accuracy"):
         answers = keras_models.predict(model, data.x_test)
+    digest = data.digest
     run = Run(
         recipe=recipe.name,
         summary=recipe.summary,
@@ -99,14 +100,14 @@ def train(
         continued_from=files.sha256_of(start) if start else None,
         seed=seed,
         data=data.name,
-        data_sha256=data.digest,
+        data_sha256=digest,
         parameters=keras_models.count_parameters(model),
         macs=keras_models.count_macs(model),
         training_seconds=round(seconds, 1),
         training_accuracy=history.figures["accuracy"][-1],
         validation_accuracy=history.figures["val_accuracy"][-1] if held_out else None,
         test_accuracy=float((answers.argmax(axis=1) == data.y_test).mean()),
-        published=recipe.published if data.digest == mnist.DIGEST else None,
+        published=recipe.published if digest == mnist.DIGEST else None,
         versions=versions("mnistkit", "tensorflow", "keras", "numpy"),
     )
     files.remove(out / "run.json")  # written last, it stands for the whole
