@@ -30,12 +30,20 @@ PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts 
 THREADS = 1
 
 
+@dataclass(frozen=True)
+class Job:
+    """An artifact to be measured on a runtime, with the images of a test set in turn."""
+
+    artifact: Path
+    runtime: Runtime
+    test_set: Path
+
+
 @dataclass
 class Worker:
     """A worker process, and the times it has answered so far."""
 
-    artifact: Artifact
-    runtime: Runtime
+    job: Job
     process: subprocess.Popen[str]
     requests: IO[str]
     answers: IO[str]
@@ -70,7 +78,7 @@ class Worker:
 
     def failure(self, what: str) -> WorkerError:
         """The error that names this worker."""
-        where = f"the worker for {self.artifact.file} on {self.runtime.name}"
+        where = f"the worker for {self.job.artifact.name} on {self.job.runtime.name}"
         return WorkerError(f"{where} {what}", "see whether 'mnistkit verify' runs it")
 
 
@@ -79,48 +87,63 @@ def bench(bundle: Bundle, runtimes: tuple[str, ...], seconds: float, progress: P
 
     Raises MissingExtraError where a runtime isn't installed, WorkerError where a worker fails.
     """
+    pairs = list(pair(bundle.manifest.artifacts, runtimes))
+    test_set = bundle.file(bundle.manifest.test_set)
+    workers = measure([Job(bundle.file(artifact), runtime, test_set) for artifact, runtime in pairs], seconds, progress)
+    measurements = tuple(_measurement(artifact, worker) for (artifact, _), worker in zip(pairs, workers, strict=True))
+    return BenchReport(bundle.manifest_sha256, this_machine(), measurements, runtime_versions())
+
+
+def measure(jobs: list[Job], seconds: float, progress: Progress = SILENT) -> list[Worker]:
+    """Do the jobs side by side, `seconds` each, in rounds; raises WorkerError where a worker fails."""
     rounds = max(1, round(seconds / ROUND_SECONDS))
-    with _workers(bundle, runtimes) as workers:
+    with _workers(jobs) as workers:
         with progress.task("starting and warming up", len(workers)) as advance:
             for worker in workers:
                 worker.cold = worker.answer(PATIENCE_SECONDS)
-                _measure(worker, WARM_UP_SECONDS)
+                _run(worker, WARM_UP_SECONDS)
                 advance(1)
         with progress.task("measuring", rounds) as advance:
             for _ in range(rounds):
                 for worker in workers:
-                    worker.times.extend(_measure(worker, ROUND_SECONDS))
+                    worker.times.extend(_run(worker, ROUND_SECONDS))
                 advance(1)
-        measurements = tuple(map(_measurement, workers))
-    return BenchReport(bundle.manifest_sha256, this_machine(), measurements, runtime_versions())
+        return workers
 
 
-def _measure(worker: Worker, seconds: float) -> list[int]:
+def _run(worker: Worker, seconds: float) -> list[int]:
     worker.send({"seconds": seconds})
     times: list[int] = worker.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
     return times
 
 
-def _measurement(worker: Worker) -> Measurement:
+def _measurement(artifact: Artifact, worker: Worker) -> Measurement:
     return Measurement(
-        artifact=worker.artifact.file,
-        runtime=worker.runtime.name,
+        artifact=artifact.file,
+        runtime=worker.job.runtime.name,
         threads=THREADS,
-        bytes=worker.artifact.bytes,
+        bytes=artifact.bytes,
         **{stage: round(milliseconds, 3) for stage, milliseconds in worker.cold.items()},
         latency=summarise(worker.times),
     )
 
 
 @contextlib.contextmanager
-def _workers(bundle: Bundle, runtimes: tuple[str, ...]) -> Iterator[list[Worker]]:
-    """Start a worker for each artifact and runtime; none outlives the block."""
+def _workers(jobs: list[Job]) -> Iterator[list[Worker]]:
+    """Start a worker for each job; none outlives the block."""
     workers: list[Worker] = []
     try:
-        for artifact, runtime in pair(bundle.manifest.artifacts, runtimes):
-            worker = _start(artifact, runtime)
+        for job in jobs:
+            worker = _start(job)
             workers.append(worker)
-            worker.send(_job(bundle.file(artifact), runtime, bundle.file(bundle.manifest.test_set)))
+            worker.send(
+                {
+                    "artifact": str(job.artifact),
+                    "runtime": job.runtime.name,
+                    "threads": THREADS,
+                    "test_set": str(job.test_set),
+                }
+            )
         yield workers
     finally:
         for worker in workers:
@@ -128,11 +151,7 @@ def _workers(bundle: Bundle, runtimes: tuple[str, ...]) -> Iterator[list[Worker]
             worker.process.communicate()
 
 
-def _job(artifact: Path, runtime: Runtime, test_set: Path) -> dict[str, object]:
-    return {"artifact": str(artifact), "runtime": runtime.name, "threads": THREADS, "test_set": str(test_set)}
-
-
-def _start(artifact: Artifact, runtime: Runtime) -> Worker:
+def _start(job: Job) -> Worker:
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "mnistkit_bench.worker"],  # -P: nothing is imported from the current folder,
         stdin=subprocess.PIPE,
@@ -140,4 +159,4 @@ def _start(artifact: Artifact, runtime: Runtime) -> Worker:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    return Worker(artifact, runtime, process, cast(IO[str], process.stdin), cast(IO[str], process.stdout))
+    return Worker(job, process, cast(IO[str], process.stdin), cast(IO[str], process.stdout))

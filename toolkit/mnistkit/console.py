@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from mnistkit import records
+from mnistkit import native_output, records
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -49,7 +49,7 @@ class Terminal:
     """A Progress for people: a bar for each piece of work on a terminal, else a line when it is done."""
 
     def __init__(self) -> None:
-        self._console = _console(sys.stderr)
+        self._console = _console(native_output.beside(sys.stderr))
 
     @contextmanager
     def task(self, name: str, total: float | None = None) -> Iterator[Callable[[float], None]]:

@@ -97,7 +97,8 @@ def save(model: KerasModel, path: Path) -> None:
 
 def predict(model: KerasModel, images: Any) -> Any:
     """The model's own probabilities, float32 [N, classes], of raw images, uint8 [N, height, width, channels]."""
-    return model.predict(images, batch_size=500, verbose=0)
+    with swallowed():
+        return model.predict(images, batch_size=500, verbose=0)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,24 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 @contextlib.contextmanager
 def swallowed(*descriptors: int) -> Iterator[None]:
     """Swallow what the block writes to these file descriptors (2 where none is named).
 
-    For the whole process, so enter it on the main thread only, and not around code that talks to the user.
+    For the whole process, so enter it on the main thread only. What talks to the user meanwhile does it `beside`.
     """
     with Path(os.devnull).open("wb") as sink, contextlib.ExitStack() as stack:
         for descriptor in descriptors or (2,):
             stack.enter_context(_redirected(descriptor, sink.fileno()))
         yield
+
+
+def beside(stream: TextIO) -> TextIO:
+    """The stream once more, on a descriptor of its own, which `swallowed` leaves alone."""
+    return os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from mnistkit import augmentation, files, keras_models, networks, pictures, reco
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset, Labelled
 from mnistkit.errors import RecipeError
+from mnistkit.native_output import swallowed
 from mnistkit.progress import SILENT, Progress
 from mnistkit.recipes import Augmentation, Optimizer, Published, Recipe, Validation
 from mnistkit.versions import versions
@@ -150,7 +151,7 @@ def _fit(
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
     )
     reporter = _Reporter(recipe, count, progress)
-    with progress.task(f"training {recipe.name}", recipe.epochs * count) as reporter.advance:
+    with progress.task(f"training {recipe.name}", recipe.epochs * count) as reporter.advance, swallowed():
         model.fit(
             **_batches(recipe, training, seed),
             validation_data=(held_out.images, held_out.labels) if held_out else None,
