@@ -55,6 +55,47 @@ def test_idx_comes_back_as_it_was_written(array: np.ndarray[Any, Any]) -> None:
     np.testing.assert_array_equal(idx.decode(idx.encode(array)), array)
 
 
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_fashion_mnist_loads_as_debian_ships_it() -> None:
+    fashion = dataset.load(FASHION)
+    assert (fashion.name, fashion.image_shape, fashion.classes) == ("fashion-mnist", (28, 28, 1), 10)
+    assert (len(fashion.x_train), len(fashion.x_test)) == (60_000, 10_000)
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Path:
+    """A data set in four IDX files, two of them compressed."""
+    for key, array in good().items():
+        content, name = idx.encode(array.astype(np.uint8)), idx.FILES[key]
+        if key.startswith("x"):
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def test_a_folder_of_idx_files_is_a_data_set(idx_folder: Path) -> None:
+    data = dataset.load(idx_folder)
+    np.testing.assert_array_equal(data.x_test[..., 0], good()["x_test"])
+    np.testing.assert_array_equal(data.y_train, good()["y_train"])
+
+
+@pytest.mark.parametrize("content", [b"junk", gzip.compress(b"junk"), gzip.compress(idx.encode(np.ones(9)))[:-9]])
+def test_a_broken_idx_file_is_named(idx_folder: Path, content: bytes) -> None:
+    (idx_folder / "t10k-images-idx3-ubyte.gz").write_bytes(content)
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: "):
+        dataset.load(idx_folder)
+
+
+def test_a_missing_idx_file_is_named(idx_folder: Path) -> None:
+    (idx_folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(StorageError, match="t10k-labels-idx1-ubyte"):
+        dataset.load(idx_folder)
+
+
 @given(st.binary(max_size=64))
 def test_idx_junk_is_a_value_error(content: bytes) -> None:
     try:
@@ -224,10 +265,10 @@ def mirror(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def fill(folder: Path, digits: Dataset) -> None:
-    for key, name in sources.IDX_FILES.items():
+    for key, name in idx.FILES.items():
         array = getattr(digits, key)
         array = array[..., 0] if array.ndim == 4 else array.astype(np.uint8)
-        (folder / name).write_bytes(gzip.compress(idx.encode(array), 1))
+        (folder / f"{name}.gz").write_bytes(gzip.compress(idx.encode(array), 1))
 
 
 def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +322,7 @@ def test_a_source_that_lies_is_passed_over_and_all_are_named(
     fill(mirror, digits)
     labels = digits.y_test.astype(np.uint8)
     labels[0] += 1
-    (mirror / sources.IDX_FILES["y_test"]).write_bytes(gzip.compress(idx.encode(labels)))
+    (mirror / f"{idx.FILES['y_test']}.gz").write_bytes(gzip.compress(idx.encode(labels)))
     (mirror / "mnist.npz").write_bytes(b"a captive portal's page")
     outcome = mnistkit("data", "fetch")
     assert outcome.code == 2
@@ -289,7 +330,7 @@ def test_a_source_that_lies_is_passed_over_and_all_are_named(
     assert "y_test is not the real MNIST's" in outcome.err
     assert "the download is damaged" in outcome.err
     assert all(name in outcome.err for name in sources.SOURCES)
-    assert "--data FILE or MNISTKIT_DATA" in outcome.err
+    assert "--data PATH or MNISTKIT_DATA" in outcome.err
     assert not mnist.cache_path().exists()
 
 

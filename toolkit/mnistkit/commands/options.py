@@ -32,8 +32,8 @@ data = click.option(
     type=PATH,
     envvar="MNISTKIT_DATA",
     show_envvar=True,
-    metavar="FILE",
-    help="An npz with x_train, y_train, x_test and y_test, instead of MNIST.",
+    metavar="PATH",
+    help="An npz with x_train, y_train, x_test and y_test, or a folder of four IDX files, instead of MNIST.",
 )
 json_file = click.option(
     "--json", "json_path", type=PATH, metavar="FILE", help="Write the result as JSON ('-': print it)."

@@ -1,4 +1,4 @@
-"""Any data set in the Keras npz layout (x_train, y_train, x_test, y_test), checked before it is used."""
+"""Any data set in the Keras npz layout (x_train, y_train, x_test, y_test) or MNIST's, checked before it is used."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistkit import files
+from mnistkit.data import idx
 from mnistkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ def check_index(index: int, count: int) -> None:
 
 
 def load(path: Path) -> Dataset:
-    """The data set in an npz file.
+    """The data set in an npz file, or in a folder of four IDX files with MNIST's names.
 
     Raises StorageError where it can't be read and DataError where it breaks the layout.
     """
     try:
-        return from_arrays(path.stem, files.read_npz(path, KEYS))
+        arrays = idx.read_folder(path) if path.is_dir() else files.read_npz(path, KEYS)
+        return from_arrays(path.stem, arrays)
     except ValueError as error:
         raise DataError(f"{path} is no data set: {error}", LAYOUT) from error
 

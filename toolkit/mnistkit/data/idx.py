@@ -1,4 +1,4 @@
-"""MNIST's own file format, IDX, by which any copy of it is checked.
+"""MNIST's own file format, IDX: other data sets come in it too, and any copy of MNIST is checked by it.
 
 An IDX file is a big-endian header (two zero bytes, 8 for unsigned bytes, the number of dimensions, each
 dimension as uint32) and the bytes. Source: http://yann.lecun.com/exdb/mnist/
@@ -6,7 +6,10 @@ dimension as uint32) and the bytes. Source: http://yann.lecun.com/exdb/mnist/
 
 from __future__ import annotations
 
+import gzip
 import struct
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistkit import files
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
 SHA256 = {
     "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -40,6 +49,22 @@ def decode(content: bytes) -> NDArray[np.uint8]:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except struct.error as error:
         raise ValueError("not a whole IDX file") from error
+
+
+def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """The four arrays in the files of a folder that carry MNIST's names, compressed (.gz) or not.
+
+    Raises StorageError where one can't be read, ValueError where it is broken.
+    """
+    return {key: _read(folder / name) for key, name in FILES.items()}
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    packed = path.with_name(f"{path.name}.gz")
+    try:
+        return decode(gzip.decompress(files.read_bytes(packed)) if packed.exists() else files.read_bytes(path))
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def check_mnist(arrays: dict[str, NDArray[Any]]) -> None:

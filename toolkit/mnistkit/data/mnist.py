@@ -60,5 +60,5 @@ def _fetch(progress: Progress) -> dict[str, NDArray[Any]]:
             return arrays
     raise DataError(
         f"MNIST is not to be had here ({'; '.join(failures)})",
-        "bring mnist.npz by hand and name it with --data FILE or MNISTKIT_DATA",
+        "bring mnist.npz by hand and name it with --data PATH or MNISTKIT_DATA",
     )

