@@ -41,7 +41,7 @@ STRONG = Augmentation(rotation=15, shift=2.5, zoom=0.2, shear=0.2)
 
 
 def small(first: int, second: int, third: int, convolution: Callable[..., tuple[Layer, ...]]) -> tuple[Layer, ...]:
-    """The edge network with these numbers of filters."""
+    """The edge network as it was, with one pooling, with these numbers of filters."""
     pool = layer("MaxPooling2D", pool_size=2)
     convolutions = convolution(first, 5, 2), convolution(second), (pool,), convolution(third)
     return (EDGE.layers[0], *chain(*convolutions), layer("Flatten"), softmax())
@@ -62,15 +62,15 @@ PLAIN = replace(EDGE, epochs=30, layers=small(16, 22, 40, plain))
 VARIANTS: dict[str, Recipe] = {
     "edge-plain": PLAIN,
     "edge-plain-strong": replace(PLAIN, augmentation=STRONG),
-    "edge-normalised": replace(EDGE, epochs=30),
-    "edge-normalised-50": replace(EDGE, layers=small(16, 22, 40, normalised)),
-    "edge-normalised-strong": replace(EDGE, epochs=30, augmentation=STRONG),
+    "edge-normalised": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised)),
+    "edge-normalised-50": replace(EDGE, epochs=50, layers=small(16, 22, 40, normalised)),
+    "edge-normalised-strong": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised), augmentation=STRONG),
     "edge-normalised-12-24-48": replace(EDGE, epochs=30, layers=small(12, 24, 48, normalised)),
     "edge-normalised-20-20-40": replace(EDGE, epochs=30, layers=small(20, 20, 40, normalised)),
     # XNNPACK computes in tiles of 16 channels, so what lies between is paid for and not used.
-    "edge-normalised-16-16-64": replace(EDGE, layers=small(16, 16, 64, normalised)),
-    "edge-strided-16-32-32": replace(EDGE, layers=strided((16, 3, 2), (32, 3, 2), (32, 3, 1))),
-    "edge-strided-16-32-32-wide": replace(EDGE, layers=strided((16, 5, 2), (32, 3, 2), (32, 3, 1))),
+    "edge-normalised-16-16-64": replace(EDGE, epochs=50, layers=small(16, 16, 64, normalised)),
+    "edge-strided-16-32-32": replace(EDGE, epochs=50),
+    "edge-strided-16-32-32-wide": replace(EDGE, epochs=50, layers=strided((16, 5, 2), (32, 3, 2), (32, 3, 1))),
     "tuned": replace(TUNED, epochs=25, layers=CNN_LAYERS),
     "tuned-strong": replace(TUNED, augmentation=STRONG),
     "tuned-fast": replace(TUNED, optimizer=Optimizer("adam", 0.004)),

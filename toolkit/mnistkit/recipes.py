@@ -221,18 +221,18 @@ RECIPES = {
             name="edge",
             summary="small, for the edge",
             source="mnistkit",
+            # Filters in sixteens, the tiles in which XNNPACK computes; strides, which cost nothing, instead of pooling.
             layers=(
                 layer("Rescaling", scale=1 / 255),
-                *normalised(16, kernel_size=5, strides=2),
-                *normalised(22),
-                layer("MaxPooling2D", pool_size=2),
-                *normalised(40),
+                *normalised(16, strides=2),
+                *normalised(32, strides=2),
+                *normalised(32),
                 layer("Flatten"),
                 softmax(),
             ),
             optimizer=Optimizer("adam", peak=0.003),
             batch_size=128,
-            epochs=50,
+            epochs=45,
             augmentation=MOVED,
         ),
     )
