@@ -38,6 +38,7 @@ SEED = 11
 
 EDGE, TUNED = (replace(RECIPES[name], validation="last") for name in ("edge", "cnn-tuned"))
 STRONG = Augmentation(rotation=15, shift=2.5, zoom=0.2, shear=0.2)
+MILD = Augmentation(rotation=7, shift=1.5, zoom=0.07, shear=0.07)
 
 
 def small(first: int, second: int, third: int, convolution: Callable[..., tuple[Layer, ...]]) -> tuple[Layer, ...]:
@@ -47,9 +48,16 @@ def small(first: int, second: int, third: int, convolution: Callable[..., tuple[
     return (EDGE.layers[0], *chain(*convolutions), layer("Flatten"), softmax())
 
 
-def strided(*convolutions: tuple[int, int, int]) -> tuple[Layer, ...]:
+def strided(*convolutions: tuple[int, int, int], end: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
     """Convolutions, each by its filters, kernel and stride, that shrink the image by striding alone."""
-    return (EDGE.layers[0], *chain(*(normalised(*each) for each in convolutions)), layer("Flatten"), softmax())
+    return (EDGE.layers[0], *chain(*(normalised(*each) for each in convolutions)), *end, layer("Flatten"), softmax())
+
+
+def padded(*end: Layer) -> tuple[Layer, ...]:
+    """Strides again, behind a wider window that sees the border too."""
+    first = layer("Conv2D", filters=16, kernel_size=5, strides=2, padding="same", use_bias=False)
+    others = strided((32, 3, 2), (32, 3, 1), end=end)[1:]
+    return (EDGE.layers[0], first, *normalised(16)[1:], *others)
 
 
 def plain(*arguments: int) -> tuple[Layer, ...]:
@@ -65,12 +73,24 @@ VARIANTS: dict[str, Recipe] = {
     "edge-normalised": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised)),
     "edge-normalised-50": replace(EDGE, epochs=50, layers=small(16, 22, 40, normalised)),
     "edge-normalised-strong": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised), augmentation=STRONG),
-    "edge-normalised-12-24-48": replace(EDGE, epochs=30, layers=small(12, 24, 48, normalised)),
+    "edge-normalised-12-24-48": replace(EDGE, epochs=50, layers=small(12, 24, 48, normalised)),
     "edge-normalised-20-20-40": replace(EDGE, epochs=30, layers=small(20, 20, 40, normalised)),
     # XNNPACK computes in tiles of 16 channels, so what lies between is paid for and not used.
     "edge-normalised-16-16-64": replace(EDGE, epochs=50, layers=small(16, 16, 64, normalised)),
     "edge-strided-16-32-32": replace(EDGE, epochs=50),
     "edge-strided-16-32-32-wide": replace(EDGE, epochs=50, layers=strided((16, 5, 2), (32, 3, 2), (32, 3, 1))),
+    "edge-strided-mild": replace(EDGE, epochs=50, augmentation=MILD),
+    "edge-strided-16-32-48-pooled": replace(
+        EDGE,
+        epochs=50,
+        layers=strided((16, 3, 2), (32, 3, 2), (48, 3, 1), end=(layer("MaxPooling2D", pool_size=2),)),
+    ),
+    "edge-strided-24-32-32": replace(EDGE, epochs=50, layers=strided((24, 3, 2), (32, 3, 2), (32, 3, 1))),
+    "edge-strided-dropout": replace(
+        EDGE, epochs=50, layers=strided((16, 3, 2), (32, 3, 2), (32, 3, 1), end=(layer("Dropout", rate=0.2),))
+    ),
+    "edge-strided-padded": replace(EDGE, epochs=50, layers=padded()),
+    "edge-strided-padded-dropout": replace(EDGE, epochs=50, layers=padded(layer("Dropout", rate=0.2))),
     "tuned": replace(TUNED, epochs=25, layers=CNN_LAYERS),
     "tuned-strong": replace(TUNED, augmentation=STRONG),
     "tuned-fast": replace(TUNED, optimizer=Optimizer("adam", 0.004)),

@@ -50,7 +50,7 @@ LAYERS = [
     {"mnistkit.errors", "mnistkit"},
 ]
 LIGHT = {"click", "mnistkit", "mnistkit_export", "mnistkit_bench"}
-RENDERING = {"mnistkit.render": {"rich"}}
+RENDERING = {"mnistkit.render": {"rich"}, "mnistkit.render.exports": {"rich"}}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

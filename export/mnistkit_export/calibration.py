@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnistkit import files
 from mnistkit.bundle import Calibration
-from mnistkit.data.dataset import Dataset
+from mnistkit.data.dataset import Dataset, Labelled
 from mnistkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,24 +16,54 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLES = 500
+HELD_OUT = 6  # one training image in so many is never calibrated on: accuracy is controlled on those
 
 
-def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> tuple[NDArray[np.float32], Calibration]:
-    """`samples` training images, float32 [samples, height, width, channels], the classes in equal shares.
+@dataclass(frozen=True)
+class Representative:
+    """Images to calibrate on, float32 [samples, height, width, channels], and images that were held out of them."""
 
-    Raises DataError where there are fewer training images than that.
+    images: NDArray[np.float32]
+    held_out: Labelled
+    record: Calibration
+
+
+def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> Representative:
+    """`samples` training images, the classes in equal shares, and a sixth of the training images held out of them.
+
+    An image that stands in the test set too is never chosen, by its content. Raises DataError where there are
+    fewer than `samples` others.
     """
     import numpy as np
 
-    if samples > len(data.y_train):
-        raise DataError(f"calibration wants {samples} images and there are {len(data.y_train)}", "bring more")
-    order = np.random.default_rng(seed).permutation(len(data.y_train))
+    fresh = np.nonzero(~_known(data.x_train, data.x_test))[0]
+    order = np.random.default_rng(seed).permutation(fresh)
+    held_out, order = np.split(order, [len(order) // HELD_OUT])
+    refused = len(data.x_train) - len(fresh)
+    if samples > len(order):
+        known = f", {refused:,} more stand in the test set too" if refused else ""
+        raise DataError(
+            f"calibration wants {samples} training images and may choose from {len(order)}{known}",
+            "bring more, or ask for fewer with --calibration-samples",
+        )
     indices = np.sort(order[_rank_in_class(data.y_train[order]).argsort(kind="stable")[:samples]])
-    digest = files.sha256(indices.astype("<i8").tobytes())
     images = data.x_train[indices].astype(np.float32)
     # A range of 0 to 255 makes the scale of the quantized input 1, so that a stored byte is a raw pixel.
     images[0].flat[:2] = 0, 255
-    return images, Calibration(data.digest, samples, seed, digest)
+    digest = files.sha256(indices.astype("<i8").tobytes())
+    return Representative(
+        images,
+        Labelled(data.x_train[held_out], data.y_train[held_out]),
+        Calibration(data.digest, samples, seed, digest, refused),
+    )
+
+
+def _known(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the images are byte for byte among the others."""
+    import numpy as np
+
+    seen = {hashlib.sha256(image.data).digest() for image in others}
+    return np.fromiter((hashlib.sha256(image.data).digest() in seen for image in images), bool, len(images))
 
 
 def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:

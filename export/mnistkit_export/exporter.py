@@ -1,63 +1,70 @@
-"""Makes a bundle: converts, describes, and writes the folder whole or not at all."""
+"""Makes a bundle: checks what goes in, prepares the network, and writes the folder whole or not at all."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnistkit import bundle, files, keras_models, records
-from mnistkit.bundle import Artifact, Bundle, Format, Manifest, Original, Quantization
+from mnistkit.bundle import Bundle, Manifest, Original, Provenance
 from mnistkit.data.dataset import Dataset
-from mnistkit.errors import BundleError, ExportError, MnistkitError, ModelError
-from mnistkit.extras import missing
+from mnistkit.errors import BundleError, ModelError, OptionError
 from mnistkit.keras_models import KerasModel
 from mnistkit.progress import SILENT, Progress
-from mnistkit.versions import versions
-from mnistkit_export import calibration, onnx, tflite
-from mnistkit_export.optimise import optimise
+from mnistkit_export import calibration
+from mnistkit_export.artifacts import Maker, step
+from mnistkit_export.calibration import Representative
+from mnistkit_export.control import Bound
+from mnistkit_export.optimise import leave, optimise, with_softmax
+from mnistkit_export.plan import Options
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TOOLS = {"tflite": ("tensorflow", "keras"), "onnx": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")}
+DEFAULTS = Options()
 
 
 def export(
-    model_path: Path, data: Dataset, out: Path, *, seed: int = 0, force: bool = False, progress: Progress = SILENT
+    model_path: Path, data: Dataset, out: Path, options: Options = DEFAULTS, progress: Progress = SILENT
 ) -> Bundle:
-    """Convert the Keras model in `model_path` to every format, and write the bundle to the folder `out`.
+    """Convert the Keras model in `model_path`, and write the bundle to the folder `out`.
 
-    Raises ModelError where the model can't be loaded or doesn't fit the data, ExportError where a converter
-    fails, BundleError where `out` is there already, StorageError where it can't be written.
+    Raises OptionError where options don't fit together, ModelError where the model can't be loaded or doesn't fit
+    the data, DataError where there is too little to calibrate on, ExportError where a converter fails, BundleError
+    where `out` is there already, StorageError where it can't be written.
     """
-    check_vacant(out, force)
+    kinds = options.kinds()
+    check_vacant(out, options.force)
     with progress.task(f"loading {model_path.name}"):
-        model = keras_models.load(model_path)
+        original = keras_models.load(model_path)
+    keras_models.check_fit(original, data)
+    labels = _labels(options.labels, original.outputs[0].shape[1])
+    with progress.task("choosing calibration images"):
+        representative = calibration.choose(data, options.seed, options.calibration_samples)
     with progress.task("the original model's answers"):
-        reference = _reference(model, data)
-    images, record = calibration.choose(data, seed)
+        model, reference, changes = _answers(original, data)
+        bound = _bound(model, representative, options.max_drop)
+    prepared = step(progress, "optimising the network", optimise if options.optimise else leave, model)
+    provenance = Provenance(
+        original=Original(
+            name=original.name,
+            sha256=files.sha256_of(model_path),
+            parameters=keras_models.count_parameters(original),
+            macs=keras_models.count_macs(original),
+            accuracy=float((reference.argmax(axis=1) == data.y_test).mean()),
+        ),
+        data=data.name,
+        labels=labels,
+        changes=(*changes, *prepared.steps),
+        calibration=representative.record,
+    )
     with files.replacing_folder(out) as folder:
-        artifacts = tuple(_artifacts(model, images, folder, progress))
+        artifacts = tuple(Maker(prepared, representative, provenance, options, bound, progress).make(kinds, folder))
         files.write_npz(folder / bundle.TEST_SET, {"images": data.x_test, "labels": data.y_test})
         files.write_npz(folder / bundle.REFERENCE, {"probabilities": reference})
-        manifest = Manifest(
-            original=Original(
-                name=model.name,
-                sha256=files.sha256_of(model_path),
-                parameters=keras_models.count_parameters(model),
-                accuracy=float((reference.argmax(axis=1) == data.y_test).mean()),
-            ),
-            data=data.name,
-            classes=reference.shape[1],
-            test_set=bundle.describe(folder / bundle.TEST_SET),
-            reference=bundle.describe(folder / bundle.REFERENCE),
-            calibration=record,
-            artifacts=artifacts,
-        )
-        records.write(folder / bundle.MANIFEST, manifest)
+        test_set, answers = (bundle.describe(folder / name) for name in (bundle.TEST_SET, bundle.REFERENCE))
+        records.write(folder / bundle.MANIFEST, Manifest(provenance, test_set, answers, artifacts))
     return bundle.open_bundle(out)
 
 
@@ -71,66 +78,35 @@ def check_vacant(out: Path, force: bool) -> None:
         raise BundleError(f"{out} is there already", "replace it with --force, or choose another place with --out")
 
 
-def _reference(model: KerasModel, data: Dataset) -> NDArray[np.float32]:
+def _labels(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    if not names:
+        return tuple(map(str, range(classes)))
+    if len(names) != classes or len(set(names)) < classes or not all(names):
+        raise OptionError(
+            f"--labels gives {len(set(filter(None, names)))} different names to {classes} classes",
+            "give each class one, in their order",
+        )
+    return names
+
+
+def _answers(model: KerasModel, data: Dataset) -> tuple[KerasModel, NDArray[np.float32], tuple[str, ...]]:
+    """The model, ending in probabilities, those that it gives on the test set, and what was changed for that."""
     import numpy as np
 
-    keras_models.check_fit(model, data)
-    reference: NDArray[np.float32] = keras_models.predict(model, data.x_test)
-    if not np.isfinite(reference).all():
+    answers: NDArray[np.float32] = keras_models.predict(model, data.x_test)
+    if not np.isfinite(answers).all():
         raise ModelError("the model gives values that are not finite", "train it again")
-    if reference.min() < 0 or abs(reference.sum(axis=1) - 1).max() > 1e-3:
+    if answers.min() >= 0 and abs(answers.sum(axis=1) - 1).max() < 1e-3:
+        return model, answers, ()
+    if getattr(getattr(model.layers[-1], "activation", None), "__name__", "") != "linear":
         raise ModelError("the model's outputs are no probabilities", "end it with a softmax")
-    return reference
+    with_probabilities = with_softmax(model)
+    return with_probabilities, keras_models.predict(with_probabilities, data.x_test), ("softmax added",)
 
 
-def _artifacts(model: KerasModel, images: NDArray[np.float32], folder: Path, progress: Progress) -> Iterator[Artifact]:
-    optimised = _step(progress, "optimising the model", optimise, model)
-    for (format, quantization), content in _converted(optimised, images, progress):
-        path = folder / f"model.{quantization}.{format}"
-        files.write_bytes(path, content)
-        file = bundle.describe(path)
-        yield Artifact(
-            file=file.file,
-            sha256=file.sha256,
-            bytes=file.bytes,
-            format=format,
-            quantization=quantization,
-            macs=keras_models.count_macs(model),
-            parameters=keras_models.count_parameters(model),
-            made_with=versions("mnistkit", *TOOLS[format]),
-            **(tflite if format == "tflite" else onnx).describe(content),
-        )
-
-
-def _converted(
-    model: KerasModel, images: NDArray[np.float32], progress: Progress
-) -> Iterator[tuple[tuple[Format, Quantization], bytes]]:
-    """Each artifact's format, quantization and content."""
-    with tempfile.TemporaryDirectory() as scratch_folder:
-        scratch = Path(scratch_folder)
-        quantizations: tuple[Quantization, ...] = ("float32", "int8")
-        _step(progress, "tracing the model", tflite.write_saved_model, model, scratch / "saved_model")
-        for quantization in quantizations:
-            name = f"model.{quantization}.tflite"
-            content = _step(progress, name, tflite.convert, scratch / "saved_model", quantization, images)
-            yield ("tflite", quantization), content
-        proto = _step(progress, "model.float32.onnx", onnx.convert, model)
-        yield ("onnx", "float32"), onnx.to_bytes(proto)
-        proto = _step(progress, "model.int8.onnx", onnx.quantize, proto, images, scratch)
-        yield ("onnx", "int8"), onnx.to_bytes(proto)
-
-
-def _step(progress: Progress, name: str, convert: Any, *arguments: Any) -> Any:
-    """One conversion, its failure told as ours."""
-    try:
-        with progress.task(name):
-            return convert(*arguments)
-    except ModuleNotFoundError as error:
-        raise missing(str(error.name), "train") from error
-    except (MnistkitError, OSError):
-        raise
-    except Exception as error:  # converters raise whatever their parts raise
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(
-            f"{name} could not be made: {type(error).__name__}: {reason}", "simplify the network"
-        ) from error
+def _bound(model: KerasModel, representative: Representative, max_drop: float | None) -> Bound | None:
+    if max_drop is None:
+        return None
+    held_out = representative.held_out
+    answers = keras_models.predict(model, held_out.images)
+    return Bound(max_drop, held_out, float((answers.argmax(axis=1) == held_out.labels).mean()))

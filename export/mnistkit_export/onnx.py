@@ -1,111 +1,127 @@
-"""Keras to ONNX, for any batch, with the oldest operator set that per-channel quantization allows."""
+"""Keras to ONNX, for any batch, each quantization with the oldest operator set that can say it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.bundle import Tensor
+from mnistkit.bundle import CalibrationMethod as Method
+from mnistkit.bundle import Quantization
 from mnistkit.keras_models import KerasModel
 from mnistkit.native_output import swallowed
+from mnistkit_export import onnx_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-OPSET = 13
-# Opset 13 came with onnxruntime 1.6: https://onnxruntime.ai/docs/reference/compatibility.html
-OLDEST_RUNTIME = "onnxruntime 1.6"
+# tf2onnx writes no older one; DynamicQuantizeLinear came with 11, a scale for each channel with 13.
+OPSETS: dict[str, int] = {"float32": 9, "dynamic": 11, "int8": 13}
+NEWEST_OPSET = 17  # where a layer's operator is younger than what the quantization asks for
 CALIBRATION_BATCH = 50
 # Where the work is, and what passes values on unchanged. The rest, normalisations above all, has ranges that
 # eight bits can't hold, and takes no time worth saving.
 QUANTIZED_OPERATORS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape"]
+# Not Conv: as ConvInteger, which no kernel fuses, the CNN ran six times as long as in float32.
+DYNAMIC_OPERATORS = ["Gemm", "MatMul"]
 
 
-def convert(model: KerasModel) -> Any:
-    """The model as an ONNX ModelProto: image float32 [N, ...] in, probabilities out."""
-    import tensorflow as tf
+@dataclass(frozen=True)
+class Source:
+    """What ONNX files are made from."""
 
-    with swallowed():
-        import tf2onnx
+    model: KerasModel
+    layers: tuple[str, ...]  # their traceable names
+    calibration: NDArray[np.float32]
+    method: Method
+    scratch: Path
 
-        image = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")
+    def convert(self, quantization: Quantization, floats: Collection[str] = ()) -> bytes:
+        """The model as an .onnx file, its tensors named after the layers; `floats` are layers to leave unquantized."""
+        import onnx
+
+        proto = self._traced(OPSETS[quantization])
+        if quantization == "float32":
+            return onnx_file.to_bytes(proto)
+        onnx.save(proto, self.scratch / "plain.onnx")
+        with swallowed(1, 2):
+            getattr(self, f"_to_{quantization}")(floats)
+        return onnx_file.to_bytes(onnx.load(self.scratch / "quantized.onnx"))
+
+    def _traced(self, opset: int) -> Any:
+        """The model as a ModelProto in float32: image [N, ...] in, probabilities out."""
+        import tensorflow as tf
+
+        image = tf.TensorSpec([None, *self.model.inputs[0].shape[1:]], tf.float32, name="image")
         # Not over a captured constant: that silently writes a file without the weights.
-        function = tf.function(lambda image: model(image, training=False))
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=OPSET)
-    _rename_output(proto, "probabilities")
-    for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    return proto
+        function = tf.function(lambda image: self.model(image, training=False))
+        with swallowed():
+            import onnx
+            import tf2onnx
 
+            try:
+                proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=opset)
+                onnx.checker.check_model(proto)  # it writes operators that it doesn't know as they are
+            except Exception:  # whatever it raises where an operator is younger
+                if opset == NEWEST_OPSET:
+                    raise
+                return self._traced(max(13, opset + 1) if opset < 13 else NEWEST_OPSET)
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+        return onnx_file.named(proto, self.layers)
 
-def _rename_output(proto: Any, name: str) -> None:
-    (output,) = proto.graph.output
-    for node in proto.graph.node:
-        for i, made in enumerate(node.output):
-            if made == output.name:
-                node.output[i] = name
-    output.name = name
+    def _to_dynamic(self, floats: Collection[str]) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
 
+        quantize_dynamic(
+            self.scratch / "plain.onnx",
+            self.scratch / "quantized.onnx",
+            op_types_to_quantize=DYNAMIC_OPERATORS,
+            weight_type=QuantType.QInt8,
+        )
 
-def quantize(proto: Any, calibration: NDArray[np.float32], folder: Path) -> Any:
-    """The model in int8, QDQ, weights per channel; input and output stay float32."""
-    import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    def _to_int8(self, floats: Collection[str]) -> None:
+        """QDQ, weights per channel; input and output stay float32."""
+        import onnx
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped
-        def __init__(self) -> None:
-            self.batches = _batches(calibration)
+        batches = self._batches()
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self.batches, None)
+        class Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped
+            def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+                return next(batches, None)
 
-    plain, prepared, quantized = (folder / f"{stage}.onnx" for stage in ("plain", "prepared", "quantized"))
-    onnx.save(proto, plain)
-    with swallowed(1, 2):
-        quant_pre_process(plain, prepared, skip_symbolic_shape=True)  # the symbolic one wants sympy
+        prepared = self.scratch / "prepared.onnx"
+        quant_pre_process(self.scratch / "plain.onnx", prepared, skip_symbolic_shape=True)  # it wants sympy
+        methods = {
+            "minmax": CalibrationMethod.MinMax,
+            "percentile": CalibrationMethod.Percentile,
+            "entropy": CalibrationMethod.Entropy,
+        }
         quantize_static(
             prepared,
-            quantized,
+            self.scratch / "quantized.onnx",
             Reader(),
             op_types_to_quantize=QUANTIZED_OPERATORS,
+            nodes_to_exclude=[
+                node.name for node in onnx.load(prepared).graph.node if onnx_file.layer_of_node(node.name) in floats
+            ],
             quant_format=QuantFormat.QDQ,
+            calibrate_method=methods[self.method],
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
         )
-    return onnx.load(quantized)
 
-
-def _batches(images: NDArray[np.float32]) -> Iterator[dict[str, NDArray[np.float32]]]:
-    for start in range(0, len(images), CALIBRATION_BATCH):
-        yield {"image": images[start : start + CALIBRATION_BATCH]}
-
-
-def to_bytes(proto: Any) -> bytes:
-    """The file's content; the same model gives the same bytes."""
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
-
-
-def describe(content: bytes) -> dict[str, Any]:
-    """What the file itself says: its tensors, its operators, the oldest runtime that loads it."""
-    import onnx
-
-    graph = onnx.load_from_string(content).graph
-    return {
-        "input": _tensor(graph.input[0]),
-        "output": _tensor(graph.output[0]),
-        "operators": tuple(node.op_type for node in graph.node),
-        "oldest_runtime": OLDEST_RUNTIME,
-    }
-
-
-def _tensor(value: Any) -> Tensor:
-    import onnx
-
-    tensor = value.type.tensor_type
-    shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-    return Tensor(value.name, shape, str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
+    def _batches(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for start in range(0, len(self.calibration), CALIBRATION_BATCH):
+            yield {"image": self.calibration[start : start + CALIBRATION_BATCH]}

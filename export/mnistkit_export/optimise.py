@@ -2,17 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from mnistkit.keras_models import KerasModel, import_keras
+from mnistkit_export.chain import Stage, put_together, take_apart
+from mnistkit_export.cropping import crop
+from mnistkit_export.folding import fold
+from mnistkit_export.naming import traceable
+
+# Layers that do something in training alone.
+TRAINING_ONLY = (
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Identity",
+    "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
+    "SpatialDropout2D",
+)  # fmt: skip
 
 
-def optimise(model: KerasModel) -> KerasModel:
-    """A copy of the model that gives the same outputs, ready for the converters."""
+def without_leftovers(stages: list[Stage]) -> list[Stage]:
+    """The stages without what training alone needs."""
+    return [stage for stage in stages if stage.name not in TRAINING_ONLY]
+
+
+STEPS: dict[str, Callable[[list[Stage]], list[Stage]]] = {
+    "training leftovers removed": without_leftovers,
+    "scales and normalisations folded into weights": fold,
+    "dead borders cropped": crop,
+}
+RESHAPED = "shapes made constant"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that gives the same outputs, ready for the converters, and what was done to it."""
+
+    model: KerasModel
+    layers: tuple[str, ...]  # their traceable names
+    steps: tuple[str, ...]
+
+
+def optimise(model: KerasModel) -> Prepared:
+    """A copy of the model, leaner. Only shapes are made constant where its layers don't stand in one line."""
+    steps = [RESHAPED]
+    lean = model
+    if stages := take_apart(model):
+        for name, step in STEPS.items():
+            before, stages = stages, step(stages)
+            if stages != before:
+                steps.append(name)
+        lean = put_together(stages, tuple(model.inputs[0].shape[1:]), model.name)
+    return _copy(lean, _replaced, tuple(steps))
+
+
+def with_softmax(model: KerasModel) -> KerasModel:
+    """The model, which ends in logits, with a softmax after them."""
     keras = import_keras()
-    copy = keras.models.clone_model(model, clone_function=_replaced)
+    softmax = keras.layers.Softmax(name="softmax")
+    if isinstance(model, keras.Sequential):
+        return keras.Sequential([model.inputs[0], *model.layers, softmax], name=model.name)
+    return keras.Model(model.inputs, softmax(model.outputs[0]), name=model.name)
+
+
+def leave(model: KerasModel) -> Prepared:
+    """A copy of the model as it is, to compare with."""
+    return _copy(model, _renamed, ())
+
+
+def _copy(model: KerasModel, change: Callable[[Any], Any], steps: tuple[str, ...]) -> Prepared:
+    copy = import_keras().models.clone_model(model, clone_function=change, recursive=True)
     copy.set_weights(model.get_weights())
-    return copy
+    return Prepared(copy, tuple(_names(copy)), steps)
+
+
+def _names(model: KerasModel) -> Iterator[str]:
+    for layer in model.layers:
+        yield from _names(layer) if hasattr(layer, "layers") else [layer.name]
+
+
+def _renamed(layer: Any, kind: Any = None) -> Any:
+    return (kind or type(layer)).from_config(layer.get_config() | {"name": traceable(layer.name)})
 
 
 def _replaced(layer: Any) -> Any:
@@ -22,7 +91,7 @@ def _replaced(layer: Any) -> Any:
     kind: Any = type(layer)
     if kind in calls and getattr(layer, "data_format", "") != "channels_first":  # that one transposes as well
         kind = type(kind.__name__, (kind,), {"call": calls[kind]})
-    return kind.from_config(layer.get_config())
+    return _renamed(layer, kind)
 
 
 def _flatten(layer: Any, inputs: Any) -> Any:

@@ -6,26 +6,95 @@ the batch open, which splits the delegate in two: hence the detour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.bundle import Quantization, Tensor
-from mnistkit.extras import missing
+from mnistkit.bundle import Quantization
 from mnistkit.keras_models import KerasModel, import_keras
 from mnistkit.native_output import swallowed
+from mnistkit_export import tflite_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-def write_saved_model(model: KerasModel, folder: Path) -> None:
+@dataclass(frozen=True)
+class Source:
+    """What TFLite files are made from."""
+
+    saved_model: Path
+    layers: tuple[str, ...]  # their traceable names
+    calibration: NDArray[np.float32]
+
+    def convert(self, quantization: Quantization, floats: Collection[str] = ()) -> bytes:
+        """The model as a .tflite file, its tensors named after the layers; `floats` are layers to leave unquantized.
+
+        In int8 it takes and gives uint8, so that raw bytes go straight in.
+        """
+        with swallowed(1, 2):
+            content = self._quantized_but_for(floats) if floats else self._converter(quantization).convert()
+        return tflite_file.named(content, self.layers)
+
+    def _converter(self, quantization: Quantization) -> Any:
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(self.saved_model))
+        if quantization == "float32":
+            return converter
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        operators = tf.lite.OpsSet
+        match quantization:
+            case "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            case "dynamic":
+                # One scale for each row of a dense layer needs TensorFlow Lite 2.17, one for all of it 2.4.
+                converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+            case "int8":
+                converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS_INT8]
+                converter.representative_dataset = self._one_by_one
+                converter.inference_input_type = converter.inference_output_type = tf.uint8
+            case "int16x8":
+                converter.target_spec.supported_ops = [
+                    operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+                ]
+                converter.representative_dataset = self._one_by_one
+        return converter
+
+    def _quantized_but_for(self, floats: Collection[str]) -> bytes:
+        """In int8, these layers in float32. The converter's debugger is the only door to that."""
+        import tensorflow as tf
+        from tensorflow.lite.python.util import modify_model_io_type
+
+        plain: bytes = self._converter("float32").convert()
+        converter = self._converter("int8")
+        converter.inference_input_type = converter.inference_output_type = tf.float32
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=self._one_by_one,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                denylisted_nodes=tflite_file.made_by(plain, self.layers, floats)
+            ),
+        )
+        mixed: bytes = debugger.get_nondebug_quantized_model()
+        first, *_, last = (operator.kind for operator in tflite_file.operators(tflite_file.unpack(mixed)))
+        takes = tf.uint8 if first == "QUANTIZE" else tf.float32  # a float layer at an end takes or gives floats
+        gives = tf.uint8 if last == "DEQUANTIZE" else tf.float32
+        content: bytes = modify_model_io_type(mixed, takes, gives)
+        return content
+
+    def _one_by_one(self) -> Iterator[list[NDArray[np.float32]]]:
+        for image in self.calibration:
+            yield [image[None]]
+
+
+def trace(model: KerasModel, folder: Path, layers: tuple[str, ...], calibration: NDArray[np.float32]) -> Source:
     """Write the model's inference as a SavedModel: image float32 [1, ...] in, probabilities out."""
     import tensorflow as tf
 
-    keras = import_keras()
-    archive = keras.export.ExportArchive()
+    archive = import_keras().export.ExportArchive()
     archive.track(model)
     image = tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32, name="image")
     archive.add_endpoint(
@@ -33,56 +102,4 @@ def write_saved_model(model: KerasModel, folder: Path) -> None:
     )
     with swallowed():
         archive.write_out(folder, verbose=False)
-
-
-def convert(saved_model: Path, quantization: Quantization, calibration: NDArray[np.float32]) -> bytes:
-    """The SavedModel as a .tflite file. In int8 it takes and gives uint8, so that raw bytes go straight in."""
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    if quantization == "int8":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: _one_by_one(calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.uint8
-    with swallowed(1, 2):
-        content: bytes = converter.convert()
-    return content
-
-
-def _one_by_one(images: NDArray[np.float32]) -> Iterator[list[NDArray[np.float32]]]:
-    for image in images:
-        yield [image[None]]
-
-
-def describe(content: bytes) -> dict[str, Any]:
-    """What the file itself says: its tensors, its operators, the oldest runtime that loads it."""
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-    except ModuleNotFoundError as error:
-        raise missing("ai-edge-litert", "train") from error
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    codes = [names[model.operatorCodes[operator.opcodeIndex].builtinCode] for operator in graph.operators]
-    return {
-        "input": _tensor(schema, graph.tensors[graph.inputs[0]], "image"),
-        "output": _tensor(schema, graph.tensors[graph.outputs[0]], "probabilities"),
-        "operators": tuple(codes),
-        "oldest_runtime": f"TensorFlow Lite {_oldest_runtime(model)}",
-    }
-
-
-def _tensor(schema: Any, tensor: Any, name: str) -> Tensor:
-    types = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-    scale = zero_point = None
-    if tensor.quantization and tensor.quantization.scale is not None:
-        scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
-    return Tensor(name, tuple(int(size) for size in tensor.shape), types[tensor.type], scale, zero_point)
-
-
-def _oldest_runtime(model: Any) -> str:
-    for entry in model.metadata or []:
-        if entry.name == b"min_runtime_version":
-            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
-    return "unknown"
+    return Source(folder, layers, calibration)

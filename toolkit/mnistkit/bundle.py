@@ -29,7 +29,8 @@ OWN_FILES = (MANIFEST, TEST_SET, REFERENCE)
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
 Format = Literal["tflite", "onnx"]
-Quantization = Literal["float32", "int8"]
+Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+CalibrationMethod = Literal["minmax", "percentile", "entropy"]
 
 
 @dataclass(frozen=True)
@@ -53,27 +54,13 @@ class File:
 
 
 @dataclass(frozen=True)
-class Artifact(File):
-    """An exported network."""
-
-    format: Format
-    quantization: Quantization
-    input: Tensor
-    output: Tensor
-    operators: tuple[str, ...]
-    macs: int
-    parameters: int
-    oldest_runtime: str
-    made_with: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Original:
     """The Keras model that the artifacts were made from."""
 
     name: str
     sha256: str
     parameters: int
+    macs: int
     accuracy: float
 
 
@@ -85,6 +72,67 @@ class Calibration:
     samples: int
     seed: int
     indices_sha256: str
+    refused: int  # training images that stand in the test set too, and were not to be chosen
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where all artifacts of a bundle come from."""
+
+    original: Original
+    data: str
+    labels: tuple[str, ...]  # the classes' names
+    changes: tuple[str, ...]  # what was done to the network before it was converted
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Control:
+    """How much accuracy quantization was allowed to cost, what it cost, and the layers that it had to be spared."""
+
+    max_drop: float  # percentage points
+    drop: float
+    images: int  # held out of the calibration, from the training set
+    float_layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Making:
+    """How an artifact was made."""
+
+    format: Format
+    quantization: Quantization
+    macs: int
+    parameters: int
+    calibration_method: CalibrationMethod | None
+    control: Control | None
+    made_with: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a network's file itself says."""
+
+    input: Tensor
+    output: Tensor
+    operators: tuple[str, ...]
+    requires: dict[str, str]  # the oldest versions that load it
+
+
+@dataclass(frozen=True)
+class Artifact(Contents, Making, File):
+    """An exported network."""
+
+
+@dataclass(frozen=True)
+class Papers(records.Record):
+    """What an artifact carries in itself, so that a lone file tells where it came from."""
+
+    schema: ClassVar[str] = "papers"
+    version: ClassVar[int] = 1
+
+    provenance: Provenance
+    making: Making
 
 
 @dataclass(frozen=True)
@@ -94,12 +142,9 @@ class Manifest(records.Record):
     schema: ClassVar[str] = "bundle"
     version: ClassVar[int] = 1
 
-    original: Original
-    data: str
-    classes: int
+    provenance: Provenance
     test_set: File
     reference: File
-    calibration: Calibration
     artifacts: tuple[Artifact, ...]
 
     def files(self) -> Iterator[File]:
@@ -134,7 +179,7 @@ class Bundle:
             images = files.read_npz(self.file(self.manifest.test_set), ("images", "labels"))
             reference = files.read_npz(self.file(self.manifest.reference), ("probabilities",))
             return _evaluation_set(
-                images["images"], images["labels"], reference["probabilities"], self.manifest.classes
+                images["images"], images["labels"], reference["probabilities"], len(self.manifest.provenance.labels)
             )
         except ValueError as error:
             raise BundleError(f"{self.path}: the test set is broken: {error}", EXPORT_AGAIN) from error

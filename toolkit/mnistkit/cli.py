@@ -17,7 +17,7 @@ import click
 from mnistkit import __version__, files
 from mnistkit.errors import MnistkitError
 
-COMMANDS = ("data", "recipes", "train", "predict", "export", "verify", "bench", "summary")
+COMMANDS = ("data", "recipes", "train", "predict", "export", "inspect", "diagnose", "verify", "bench", "summary")
 BUG, INTERRUPTED, TERMINATED = 70, 130, 143
 
 

@@ -15,6 +15,10 @@ class MnistkitError(Exception):
         self.remedy = remedy
 
 
+class OptionError(MnistkitError):
+    """Options that don't fit together, or have no use."""
+
+
 class DataError(MnistkitError):
     """A data set that can't be had, or isn't what it must be."""
 

@@ -50,10 +50,13 @@ def load(path: Path) -> KerasModel:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its parts raise on a broken file
-        reason = str(error).strip().split("\n")[0][:200]
-        raise ModelError(f"{path} can't be loaded: {reason}", "train or save it again") from error
+        raise ModelError(f"{path} can't be loaded: {_first_line(error)}", "train or save it again") from error
     check_classifier(model, str(path))
     return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _head(path: Path) -> bytes:
@@ -96,9 +99,15 @@ def save(model: KerasModel, path: Path) -> None:
 
 
 def predict(model: KerasModel, images: Any) -> Any:
-    """The model's own probabilities, float32 [N, classes], of raw images, uint8 [N, height, width, channels]."""
-    with swallowed():
-        return model.predict(images, batch_size=500, verbose=0)
+    """The model's own probabilities, float32 [N, classes], of raw images, uint8 [N, height, width, channels].
+
+    Raises ModelError where the model can't be run.
+    """
+    try:
+        with swallowed():
+            return model.predict(images, batch_size=500, verbose=0)
+    except Exception as error:  # a layer raises whatever it likes
+        raise ModelError(f"the model can't be run: {_first_line(error)}", "see that it predicts in Keras") from error
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Answer:
     image: NDArray[np.uint8]  # [height, width, channels]
     probabilities: tuple[float, ...]
     truth: int
+    names: tuple[str, ...]  # of the classes
 
     @property
     def label(self) -> int:
@@ -40,7 +41,7 @@ def of_model(path: Path, data: Dataset, index: int) -> Answer:
     model = keras_models.load(path)
     keras_models.check_fit(model, data)
     (probabilities,) = keras_models.predict(model, image[None])
-    return Answer(image, tuple(map(float, probabilities)), int(truth))
+    return Answer(image, tuple(map(float, probabilities)), int(truth), tuple(map(str, range(len(probabilities)))))
 
 
 def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
@@ -53,10 +54,11 @@ def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
     check_index(index, len(evaluation.images))
     artifacts = [artifact for artifact in bundle.manifest.artifacts if name in (None, artifact.file)]
     if not artifacts:
-        names = ", ".join(artifact.file for artifact in bundle.manifest.artifacts)
-        raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {names}")
+        there = ", ".join(artifact.file for artifact in bundle.manifest.artifacts)
+        raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {there}")
     ((artifact, runtime),) = pair(artifacts[:1])
     (probabilities,) = predict(
         runtime, bundle.file(artifact), evaluation.images[index : index + 1], lambda amount: None
     )
-    return Answer(evaluation.images[index], tuple(map(float, probabilities)), int(evaluation.labels[index]))
+    truth, names = int(evaluation.labels[index]), bundle.manifest.provenance.labels
+    return Answer(evaluation.images[index], tuple(map(float, probabilities)), truth, names)

@@ -214,7 +214,7 @@ RECIPES = {
             layers=(*CNN_LAYERS[:3], *normalised(64), CNN_LAYERS[4], *normalised(64), *CNN_LAYERS[6:]),
             optimizer=Optimizer("adam", peak=0.002),
             batch_size=128,
-            epochs=22,
+            epochs=20,
             augmentation=MOVED,
         ),
         Recipe(

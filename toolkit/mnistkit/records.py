@@ -31,9 +31,17 @@ R = TypeVar("R", bound=Record)
 
 def to_json(record: Record) -> str:
     """The record as indented JSON, its schema and version first; the same record gives the same text."""
-    head = {"schema": f"mnistkit.{record.schema}", "version": record.version}
-    body = dataclasses.asdict(record)  # type: ignore[call-overload]  # every Record is a dataclass
-    return json.dumps(head | body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_entries(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_line(record: Record) -> str:
+    """The same on one line, as short as it goes."""
+    return json.dumps(_entries(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _entries(record: Record) -> dict[str, Any]:
+    body: dict[str, Any] = dataclasses.asdict(record)  # type: ignore[call-overload]  # every Record is a dataclass
+    return {"schema": f"mnistkit.{record.schema}", "version": record.version} | body
 
 
 def write(path: Path, record: Record) -> None:

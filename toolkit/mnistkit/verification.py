@@ -11,7 +11,7 @@ from mnistkit.bundle import Artifact, Bundle, EvaluationSet
 from mnistkit.parity import Parity
 from mnistkit.progress import SILENT, Progress
 from mnistkit.runtimes import Runtime, pair, runtime_versions
-from mnistkit.runtimes.inference import predict
+from mnistkit.runtimes.inference import BATCH, predict
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,17 @@ def verify(
     )
 
 
+def _batch(artifact: Artifact) -> int:
+    """Dynamic ranges are taken over a batch: of several images, they would not be those of one image on a board."""
+    return 1 if artifact.quantization == "dynamic" else BATCH
+
+
 def _row(
     bundle: Bundle, artifact: Artifact, runtime: Runtime, evaluation: EvaluationSet, margin: float, progress: Progress
 ) -> Row:
     started = time.perf_counter()
     with progress.task(f"{artifact.file} on {runtime.name}", len(evaluation.images)) as advance:
-        answers = predict(runtime, bundle.file(artifact), evaluation.images, advance)
+        answers = predict(runtime, bundle.file(artifact), evaluation.images, advance, _batch(artifact))
     seconds = time.perf_counter() - started
     return Row(
         artifact=artifact.file,

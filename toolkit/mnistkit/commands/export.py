@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mnistkit.commands import options
+
+FORMATS = ("tflite", "onnx")
+QUANTIZATIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+METHODS = ("minmax", "percentile", "entropy")
+
+
+class Labels(click.ParamType[tuple[str, ...]]):
+    """Names of classes: joined with commas, or a file with one a line."""
+
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names."""
+        if isinstance(value, tuple):
+            return value
+        path = Path(value)
+        try:
+            names = path.read_text().splitlines() if path.is_file() else value.split(",")
+        except (OSError, ValueError) as error:
+            self.fail(f"{value} can't be read: {error}", param, ctx)
+        return tuple(name.strip() for name in names)
 
 
 @click.command(short_help="Export a trained model as a bundle.")
@@ -14,22 +36,61 @@ from mnistkit.commands import options
 @click.option(
     "--out", type=options.PATH, metavar="FOLDER", help="Where to write; 'bundle' beside the model by default."
 )
+@click.option("--format", "formats", multiple=True, type=click.Choice(FORMATS), help="This alone (repeatable).")
+@click.option(
+    "--quantize",
+    "quantizations",
+    multiple=True,
+    type=click.Choice(QUANTIZATIONS),
+    help="This alone (repeatable). int16x8, for TFLite, is made on request only: it takes 70 times as long as int8.",
+)
+@click.option(
+    "--labels",
+    type=Labels(),
+    default=(),
+    metavar="NAMES",
+    help="The classes' names, joined with commas, or a file with one a line.",
+)
+@click.option(
+    "--max-drop",
+    type=options.FiniteRange(min=0, max=100),
+    metavar="POINTS",
+    help="What int8 may lose on held-out training images: layers go back to float until that holds.",
+)
+@click.option(
+    "--calibration-samples",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Training images to take the ranges from.",
+)
+@click.option(
+    "--calibration-method",
+    type=click.Choice(METHODS),
+    default="minmax",
+    show_default=True,
+    help="How int8 ONNX takes them; TFLite knows minmax alone.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the calibration images.")
+@click.option("--optimise/--no-optimise", default=True, help="Make the network leaner first, or don't, to compare.")
 @click.option("--force", is_flag=True, help="Replace the bundle that is there.")
 @options.data
-def command(model: Path, out: Path | None, seed: int, force: bool, data: Path | None) -> None:
+def command(model: Path, out: Path | None, data: Path | None, **chosen: Any) -> None:
     """Export a Keras model (build/cnn/model.keras by default) as a bundle.
 
-    A bundle holds the network as TFLite and ONNX, in float32 and int8, with the test set and the original
-    model's answers on it: all that a device needs to verify and bench it.
+    A bundle holds the network as TFLite in float32, float16, dynamic and int8 and as ONNX in float32, dynamic and
+    int8, with the test set and the original model's answers on it: all that a device needs to verify and bench it.
     """
     from mnistkit import console, files, render
     from mnistkit_export import exporter
+    from mnistkit_export.plan import Options
 
     progress = console.Terminal()
     folder = out or model.parent / "bundle"
+    wanted = Options(**chosen)
+    wanted.kinds()  # said before anything slow begins
     files.check_readable(model)
-    exporter.check_vacant(folder, force)
+    exporter.check_vacant(folder, wanted.force)
     images = options.load_data(data, progress)
-    bundle = exporter.export(model, images, folder, seed=seed, force=force, progress=progress)
+    bundle = exporter.export(model, images, folder, wanted, progress)
     console.show(render.bundle_table(bundle))

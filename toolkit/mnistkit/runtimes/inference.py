@@ -20,16 +20,18 @@ BATCH = 16
 
 
 def predict(
-    runtime: Runtime, artifact: Path, images: NDArray[np.uint8], advance: Callable[[float], None]
+    runtime: Runtime, artifact: Path, images: NDArray[np.uint8], advance: Callable[[float], None], batch: int = BATCH
 ) -> NDArray[np.float32]:
     """The artifact's probabilities, float32 [N, classes], of raw images [N, height, width, channels], in order.
+
+    They go through in batches of `batch`, which one exported at a fixed batch can refuse.
 
     Raises SessionError where the runtime can't load or run the artifact on them.
     """
     import numpy as np
 
-    workers = min(_cores(), -(-len(images) // BATCH))
-    sessions = [runtime.open(artifact, BATCH) for _ in range(workers)]
+    workers = min(_cores(), -(-len(images) // batch))
+    sessions = [runtime.open(artifact, batch) for _ in range(workers)]
     try:
         with ThreadPoolExecutor(workers) as pool:
             parts = pool.map(

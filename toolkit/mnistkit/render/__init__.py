@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mnistkit.bundle import Bundle
+    from mnistkit.bundle import Bundle, Contents
     from mnistkit.keras_models import LayerSummary
     from mnistkit.prediction import Answer
     from mnistkit.recipes import Recipe
@@ -119,13 +119,15 @@ def blocks(image: NDArray[np.uint8]) -> str:
 def answer_text(answer: Answer) -> Text:
     """The probabilities of one image as bars, the answer marked, and whether it is right."""
     lines = Text()
-    for label, probability in enumerate(answer.probabilities):
+    width = max(3, *map(len, answer.names))
+    for label, (name, probability) in enumerate(zip(answer.names, answer.probabilities, strict=True)):
         bar = "█" * round(BAR_WIDTH * probability)
         style = "bold" if label == answer.label else ""
-        lines.append(f"{label:>3} {100 * probability:6.2f}% {bar}".rstrip() + "\n", style)
+        lines.append(f"{name:>{width}} {100 * probability:6.2f}% {bar}".rstrip() + "\n", style)
     right = answer.label == answer.truth
-    lines.append(f"{answer.label}", "bold")
-    lines.append(f", and it is {answer.truth}: " + ("right" if right else "wrong"), "green" if right else "red")
+    lines.append(answer.names[answer.label], "bold")
+    truth = answer.names[answer.truth]
+    lines.append(f", and it is {truth}: " + ("right" if right else "wrong"), "green" if right else "red")
     return lines
 
 
@@ -185,5 +187,10 @@ def bundle_table(bundle: Bundle) -> Table:
     grid = table(f"Bundle {bundle.path}", ("artifact", "input", "output", "oldest runtime"), ("kB",))
     for artifact in bundle.manifest.artifacts:
         tensors = artifact.input.dtype, artifact.output.dtype
-        grid.add_row(artifact.file, *tensors, artifact.oldest_runtime, kilobytes(artifact.bytes))
+        grid.add_row(artifact.file, *tensors, oldest_runtime(artifact), kilobytes(artifact.bytes))
     return grid
+
+
+def oldest_runtime(contents: Contents) -> str:
+    """The first of what is required: the runtime."""
+    return " ".join(next(iter(contents.requires.items()), ("unknown",)))

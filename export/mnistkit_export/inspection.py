@@ -1,0 +1,46 @@
+"""What a bundle, or a lone artifact, tells of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from mnistkit import bundle, files, records
+from mnistkit.bundle import Contents, File, Papers
+from mnistkit.errors import ModelError
+from mnistkit_export import onnx_file, tflite_file
+
+FORMATS = {".tflite": tflite_file, ".onnx": onnx_file}
+
+
+@dataclass(frozen=True)
+class Inspection(records.Record):
+    """What one file is, what it holds, and the papers that mnistkit gave it."""
+
+    schema: ClassVar[str] = "inspection"
+    version: ClassVar[int] = 1
+
+    file: File
+    contents: Contents
+    papers: Papers | None
+
+
+def inspect(path: Path) -> Inspection:
+    """Read the .tflite or .onnx file at `path`.
+
+    Raises ModelError where it is neither, or broken; MissingExtraError where the package that reads it isn't here;
+    StorageError where it can't be read; RecordError where its papers are not what they should be.
+    """
+    format = FORMATS.get(path.suffix)
+    if format is None:
+        raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "name one, or a bundle")
+    content = files.read_bytes(path)
+    try:
+        contents, papers = format.describe(content), format.papers(content)
+    except (ModelError, ImportError):
+        raise
+    except Exception as error:  # the readers raise whatever a broken file leads them to
+        raise ModelError(f"{path} is no {path.suffix} file, or it is broken", "export it again") from error
+    read = records.parse(papers, Papers, f"{path}: its papers", "export it again") if papers else None
+    return Inspection(bundle.describe(path), contents, read)

@@ -1,0 +1,95 @@
+"""What an ONNX network computes inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mnistkit.native_output import swallowed
+from mnistkit_export.layers import LayerValues, Pair, Storage, dequantized
+from mnistkit_export.onnx_file import WEIGHTED, import_onnx, layer_of_node
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# What the quantizer appends to the name of a tensor: its real value after it was quantized; its stored value.
+DEQUANTIZED, STORED = "_DequantizeLinear_Output", "_quantized"
+
+
+def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterator[LayerValues]:
+    """Each layer of both files by the last tensor of it that both have: the quantizer fuses nodes."""
+    one, other = _Inside(plain), _Inside(quantized)
+    shared = {node.output[0]: other.after(node.output[0]) for node in one.nodes}
+    wanted = {before: after for before, after in shared.items() if after}
+    before, after = one.run(images, list(wanted)), other.run(images, list(wanted.values()))
+    last = {layer_of_node(node.name): node for node in one.nodes if node.output[0] in wanted}
+    for layer, node in last.items():
+        made = node.output[0]
+        values = before[made]
+        yield LayerValues(
+            layer=layer,
+            operator=node.op_type,
+            feeds=tuple(dict.fromkeys(layer_of_node(taker.name) for taker in one.nodes if made in taker.input)),
+            activations=Pair(values, after[wanted[made]]),
+            # The converter computes images with their channels first, until it has them put back.
+            channel_axis=1 if values.ndim == 4 and node.op_type != "Transpose" else -1,
+            storage=other.storage(made),
+            weights=_weights(one, other, layer),
+        )
+
+
+def _weights(one: _Inside, other: _Inside, layer: str) -> Pair | None:
+    for node in one.nodes:
+        if layer_of_node(node.name) == layer and node.op_type in WEIGHTED:
+            return Pair(one.constants[node.input[1]], other.weights(node.input[1]))
+    return None
+
+
+class _Inside:
+    """A file's nodes and constants."""
+
+    def __init__(self, content: bytes) -> None:
+        onnx = import_onnx()
+        self._proto = onnx.load_from_string(content)
+        self.nodes = list(self._proto.graph.node)
+        self.constants: dict[str, NDArray[Any]] = {
+            tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in self._proto.graph.initializer
+        }
+        self._makers = {output: node for node in self.nodes for output in node.output}
+
+    def run(self, images: NDArray[np.uint8], tensors: list[str]) -> dict[str, NDArray[np.float32]]:
+        """What these tensors hold on the images."""
+        import numpy as np
+        import onnxruntime
+
+        del self._proto.graph.output[:]
+        self._proto.graph.output.extend(import_onnx().ValueInfoProto(name=name) for name in dict.fromkeys(tensors))
+        options = onnxruntime.SessionOptions()
+        # Fusions would compute some of them no more.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with swallowed():
+            session = onnxruntime.InferenceSession(self._proto.SerializeToString(), options, ["CPUExecutionProvider"])
+        values = session.run(list(tensors), {"image": images.astype(np.float32)})
+        return dict(zip(tensors, values, strict=True))
+
+    def after(self, name: str) -> str | None:
+        """Where the tensor of this name in float32 is found here, as it is after it was quantized."""
+        return next((found for found in (name + DEQUANTIZED, name) if found in self._makers), None)
+
+    def weights(self, name: str) -> NDArray[np.float32]:
+        """The weights of this name in float32, as real values."""
+        if name in self.constants:
+            return self.constants[name]
+        node = self._makers.get(name + DEQUANTIZED)
+        axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1) if node else 0
+        scale, zero_point = (self.constants[f"{name}_{part}"] for part in ("scale", "zero_point"))
+        return dequantized(self.constants[name + STORED], scale.ravel(), zero_point.ravel(), axis)
+
+    def storage(self, name: str) -> Storage | None:
+        """How the tensor of this name in float32 is stored here."""
+        node = self._makers.get(name + DEQUANTIZED)
+        if node is None:
+            return None
+        scale, zero_point = (self.constants[tensor] for tensor in node.input[1:3])
+        return Storage(zero_point.dtype, float(scale.ravel()[0]), int(zero_point.ravel()[0]))

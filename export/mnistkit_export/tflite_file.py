@@ -1,0 +1,168 @@
+"""What stands in a .tflite file: read, named after the layers, given its papers, packed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mnistkit.bundle import Contents, Tensor
+from mnistkit.extras import missing
+from mnistkit_export.naming import layer_of, readable, uniquely
+
+PAPERS = b"mnistkit"  # the metadata entry that holds ours
+VERSION = b"min_runtime_version"  # the converter's own, which runtimes read
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16  # of the weights, as the schema asks for: the Python packer by itself does not
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+ROLES = {1: "weights", 2: "bias"}  # of their inputs, by their place
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # operators that change how a value is stored, and not the value
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator, and the tensors it takes (−1: none) and makes, by their index."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def import_schema() -> Any:
+    """The module that reads and writes the format."""
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ModuleNotFoundError as error:
+        raise missing(str(error.name), "device") from error
+    return schema_py_generated
+
+
+def unpack(content: bytes) -> Any:
+    """The file as a tree of objects (ModelT)."""
+    return import_schema().ModelT.InitFromPackedBuf(content, 0)
+
+
+def pack(model: Any) -> bytes:
+    """The file that the tree stands for; the same tree gives the same bytes."""
+    import flatbuffers
+
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]  # untyped
+        def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802  # the base class's name
+            return super().StartVector(size, count, ALIGNMENT if size == 1 else alignment)
+
+    builder = Builder(1 << 16)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def operators(model: Any) -> Iterator[Operator]:
+    """The graph's operators, in the order in which they run."""
+    kinds = _names_of(import_schema().BuiltinOperator)
+    for node in model.subgraphs[0].operators:
+        code = model.operatorCodes[node.opcodeIndex].builtinCode
+        yield Operator(kinds[code], *(tuple(map(int, ends)) for ends in (node.inputs, node.outputs)))
+
+
+def named(content: bytes, layers: Iterable[str]) -> bytes:
+    """The file with its tensors named after the layers that they came from, and without the converter's notes."""
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    names = _names(model, layers)
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = names.get(index, f"unused_{index}").encode()
+    keep = [entry for entry in model.metadata or [] if entry.name == VERSION]
+    notes = [_content(model, entry) for entry in keep]
+    model.buffers = model.buffers[: 1 + max(tensor.buffer for tensor in graph.tensors)]
+    model.metadata = []
+    for entry, note in zip(keep, notes, strict=True):
+        _add(model, entry.name, note)
+    return pack(model)
+
+
+def _names(model: Any, layers: Iterable[str]) -> dict[int, str]:
+    """A name for each tensor, by its index."""
+    graph = model.subgraphs[0]
+    unique = uniquely()
+    names = {int(graph.inputs[0]): unique("image"), int(graph.outputs[0]): unique("probabilities")}
+    for operator in operators(model):
+        base = _base(operator, graph.tensors[operator.outputs[0]].name.decode(), layers)
+        for output in operator.outputs:
+            names.setdefault(output, unique(base))
+        for place, tensor in enumerate(operator.inputs):
+            if tensor >= 0 and tensor not in names:
+                role = ROLES.get(place) if operator.kind in WEIGHTED else None
+                names[tensor] = unique(f"{base}/{role or 'constant'}")
+    return names
+
+
+def made_by(content: bytes, layers: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """The converter's own names, in a float32 file not yet `named`, of what the wanted layers make."""
+    model = unpack(content)
+    unique = uniquely()
+    made = {}
+    for operator in operators(model):
+        path = model.subgraphs[0].tensors[operator.outputs[0]].name.decode()
+        made[unique(_base(operator, path, layers))] = path
+    return [path for name, path in made.items() if name in wanted]
+
+
+def _base(operator: Operator, path: str, layers: Iterable[str]) -> str:
+    layer = None if operator.kind in CONVERSIONS else layer_of(path, layers)
+    return readable(layer or operator.kind.lower())
+
+
+def with_papers(content: bytes, papers: str) -> bytes:
+    """The file with these papers in it."""
+    model = unpack(content)
+    _add(model, PAPERS, papers.encode())
+    return pack(model)
+
+
+def papers(content: bytes) -> bytes | None:
+    """The papers in the file, where it has any."""
+    return _note(unpack(content), PAPERS)
+
+
+def describe(content: bytes) -> Contents:
+    """What the file itself says: its tensors, its operators, the oldest runtime that loads it."""
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    version = _note(model, VERSION)
+    return Contents(
+        input=_tensor(graph.tensors[graph.inputs[0]]),
+        output=_tensor(graph.tensors[graph.outputs[0]]),
+        operators=tuple(operator.kind for operator in operators(model)),
+        requires={"TensorFlow Lite": version.rstrip(b"\0").decode()} if version else {},
+    )
+
+
+def _tensor(tensor: Any) -> Tensor:
+    types = _names_of(import_schema().TensorType)
+    scale = zero_point = None
+    if tensor.quantization and tensor.quantization.scale is not None:
+        scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+    shape = tuple(int(size) for size in tensor.shape)
+    return Tensor(tensor.name.decode(), shape, types[tensor.type].lower(), scale, zero_point)
+
+
+def _names_of(constants: Any) -> dict[int, str]:
+    return {code: name for name, code in vars(constants).items() if not name.startswith("_")}
+
+
+def _note(model: Any, name: bytes) -> bytes | None:
+    return next((_content(model, entry) for entry in model.metadata or [] if entry.name == name), None)
+
+
+def _content(model: Any, entry: Any) -> bytes:
+    return bytes(model.buffers[entry.buffer].data)
+
+
+def _add(model: Any, name: bytes, content: bytes) -> None:
+    import numpy as np
+
+    schema = import_schema()
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer = name, len(model.buffers)
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]

@@ -1,0 +1,98 @@
+"""What a TFLite network computes inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mnistkit.errors import ExportError
+from mnistkit.native_output import swallowed
+from mnistkit_export import tflite_file
+from mnistkit_export.layers import LayerValues, Pair, Storage, dequantized
+from mnistkit_export.tflite_file import CONVERSIONS, WEIGHTED, Operator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterator[LayerValues]:
+    """Each operator of both files, in pairs: they differ in how values are stored alone."""
+    one, other = _Inside(plain, images), _Inside(quantized, images)
+    if [operator.kind for operator in one.operators] != [operator.kind for operator in other.operators]:
+        raise ExportError("the quantized graph is not that of float32", "export both again")
+    pairs = list(zip(one.operators, other.operators, strict=True))
+    names = {before.outputs[0]: other.name(after) for before, after in pairs}
+    for before, after in pairs:
+        takers = [taker.outputs[0] for taker in one.operators if before.outputs[0] in taker.inputs]
+        yield LayerValues(
+            layer=names[before.outputs[0]],
+            operator=before.kind,
+            feeds=tuple(names[taker] for taker in takers),
+            activations=Pair(one.activations(before), other.activations(after)),
+            channel_axis=-1,
+            storage=other.storage(after),
+            weights=Pair(one.weights(before), other.weights(after)) if before.kind in WEIGHTED else None,
+        )
+
+
+class _Inside:
+    """A file's operators, and all that they make of each image."""
+
+    def __init__(self, content: bytes, images: NDArray[np.uint8]) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        operators = list(tflite_file.operators(tflite_file.unpack(content)))
+        self.operators: list[Operator] = [operator for operator in operators if operator.kind not in CONVERSIONS]
+        self._stored_again = {one.inputs[0]: one.outputs[0] for one in operators if one.kind == "QUANTIZE"}
+        with swallowed():
+            self._interpreter = Interpreter(
+                model_content=content,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._interpreter.allocate_tensors()
+        self._details: dict[int, Any] = {entry["index"]: entry for entry in self._interpreter.get_tensor_details()}
+        self._activations = self._run(images)
+
+    def _run(self, images: NDArray[np.uint8]) -> dict[int, NDArray[Any]]:
+        import numpy as np
+
+        outputs = [operator.outputs[0] for operator in self.operators]
+        taken: dict[int, list[NDArray[Any]]] = {output: [] for output in outputs}
+        (entry,) = self._interpreter.get_input_details()
+        for image in images:
+            self._interpreter.set_tensor(entry["index"], image[None].astype(entry["dtype"]))
+            self._interpreter.invoke()
+            for output in outputs:
+                taken[output].append(self._interpreter.get_tensor(output))
+        return {output: np.concatenate(values) for output, values in taken.items()}
+
+    def name(self, operator: Operator) -> str:
+        """The layer that the operator belongs to."""
+        name: str = self._details[operator.outputs[0]]["name"]
+        return name
+
+    def activations(self, operator: Operator) -> NDArray[np.float32]:
+        """What it makes of each image."""
+        return self._real(operator.outputs[0], self._activations[operator.outputs[0]])
+
+    def weights(self, operator: Operator) -> NDArray[np.float32]:
+        """Its weights."""
+        return self._real(operator.inputs[1], self._interpreter.get_tensor(operator.inputs[1]))
+
+    def storage(self, operator: Operator) -> Storage | None:
+        """How its output is stored, by itself, or for those that take it."""
+        made = operator.outputs[0]
+        for tensor in (made, self._stored_again.get(made, made)):
+            entry = self._details[tensor]
+            parameters = entry["quantization_parameters"]
+            if parameters["scales"].size:
+                return Storage(entry["dtype"], float(parameters["scales"][0]), int(parameters["zero_points"][0]))
+        return None
+
+    def _real(self, tensor: int, stored: NDArray[Any]) -> NDArray[np.float32]:
+        parameters = self._details[tensor]["quantization_parameters"]
+        if not parameters["scales"].size:
+            return stored
+        return dequantized(stored, parameters["scales"], parameters["zero_points"], parameters["quantized_dimension"])
