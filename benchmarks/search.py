@@ -53,6 +53,11 @@ def strided(*convolutions: tuple[int, int, int], end: tuple[Layer, ...] = ()) ->
     return (EDGE.layers[0], *chain(*(normalised(*each) for each in convolutions)), *end, layer("Flatten"), softmax())
 
 
+def dropped(rate: float) -> tuple[Layer, ...]:
+    """Strides, and dropout before the last layer."""
+    return strided((16, 3, 2), (32, 3, 2), (32, 3, 1), end=(layer("Dropout", rate=rate),))
+
+
 def padded(*end: Layer) -> tuple[Layer, ...]:
     """Strides again, behind a wider window that sees the border too."""
     first = layer("Conv2D", filters=16, kernel_size=5, strides=2, padding="same", use_bias=False)
@@ -86,9 +91,8 @@ VARIANTS: dict[str, Recipe] = {
         layers=strided((16, 3, 2), (32, 3, 2), (48, 3, 1), end=(layer("MaxPooling2D", pool_size=2),)),
     ),
     "edge-strided-24-32-32": replace(EDGE, epochs=50, layers=strided((24, 3, 2), (32, 3, 2), (32, 3, 1))),
-    "edge-strided-dropout": replace(
-        EDGE, epochs=50, layers=strided((16, 3, 2), (32, 3, 2), (32, 3, 1), end=(layer("Dropout", rate=0.2),))
-    ),
+    "edge-strided-dropout": replace(EDGE, epochs=50, layers=dropped(0.2)),
+    "edge-strided-dropout-more": replace(EDGE, epochs=50, layers=dropped(0.4)),
     "edge-strided-padded": replace(EDGE, epochs=50, layers=padded()),
     "edge-strided-padded-dropout": replace(EDGE, epochs=50, layers=padded(layer("Dropout", rate=0.2))),
     "tuned": replace(TUNED, epochs=25, layers=CNN_LAYERS),

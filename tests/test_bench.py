@@ -24,7 +24,7 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
     assert outcome.code == 0
     report = records.read(tmp_path / "bench.json", BenchReport, "")
     assert report.bundle_sha256 == files.sha256_of(workspace / "bundle" / "manifest.json")
-    assert len(report.measurements) == 4
+    assert len(report.measurements) == 7
     for row in report.measurements:
         assert row.artifact in outcome.out
         assert row.bytes == (workspace / "bundle" / row.artifact).stat().st_size
@@ -38,7 +38,7 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
 def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
     arguments = ("bench", workspace / "bundle", "--runtime", "onnxruntime", "--seconds", 0.1, "--json", "-")
     rows = json.loads(mnistkit(*arguments).out)["measurements"]
-    assert [row["artifact"] for row in rows] == ["model.float32.onnx", "model.int8.onnx"]
+    assert [row["artifact"] for row in rows] == ["model.float32.onnx", "model.dynamic.onnx", "model.int8.onnx"]
 
 
 def test_no_worker_imports_tensorflow(workspace: Path) -> None:
@@ -46,7 +46,7 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
 
     opened = open_bundle(workspace / "bundle")
     code = "import sys\nfrom mnistkit_bench import worker\nworker.main()\nassert 'tensorflow' not in sys.modules\n"
-    for artifact, name in zip(opened.manifest.artifacts[1:3], ("litert", "onnxruntime"), strict=True):
+    for artifact, name in zip(opened.manifest.artifacts[3:5], ("litert", "onnxruntime"), strict=True):
         job = {"artifact": str(opened.file(artifact)), "runtime": name, "threads": 1}
         job["test_set"] = str(opened.path / "testset.npz")
         request = {"seconds": 0}

@@ -236,7 +236,7 @@ def test_a_summary_shows_all_that_is_known(mnistkit: Run, workspace: Path, tmp_p
     outcome = mnistkit("summary", tmp_path)
     assert outcome.code == 0
     assert "93,322 parameters" in outcome.out
-    assert outcome.out.count("PASS") == 4
+    assert outcome.out.count("PASS") == 7
 
 
 def test_exit_codes_are_those_that_the_readme_names() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
 
+import jsonschema
 import pytest
-from support import ROOT
+from support import ROOT, Run
 
 import recipe_records
 from mnistkit import cli
@@ -21,6 +23,33 @@ PAGES: list[Path] = docs["pages"]()
 def test_what_is_generated_has_not_drifted(page: Path) -> None:
     text = page.read_text()
     assert docs["generated"](text) == text, "run 'make docs'"
+
+
+def test_the_schemas_have_not_drifted() -> None:
+    written = {path: path.read_text() for path in (ROOT / "docs/schemas").iterdir()}
+    assert docs["schema_files"]() == written, "run 'make docs'"
+
+
+def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+    bundle = workspace / "bundle"
+    results = {
+        "bundle": (bundle / "manifest.json").read_text(),
+        "run": (workspace / "run.json").read_text(),
+        "history": (workspace / "history.json").read_text(),
+        "inspection": mnistkit("inspect", bundle / "model.int8.onnx", "--json", "-").out,
+        "diagnosis": mnistkit("diagnose", bundle, "--images", 5, "--json", "-").out,
+        "verify": mnistkit("verify", bundle, "--json", "-").out,
+        "bench": mnistkit("bench", bundle, "--seconds", 0.1, "--json", "-").out,
+    }
+    head = {"schema": "mnistkit.papers", "version": 1}  # which they carry where they stand by themselves
+    results["papers"] = json.dumps(head | json.loads(results["inspection"])["papers"])
+    assert set(results) == {path.stem for path in (ROOT / "docs/schemas").iterdir()}
+    for name, text in results.items():
+        schema = json.loads((ROOT / f"docs/schemas/{name}.json").read_text())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.validate(json.loads(text), schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(json.loads(text) | {"version": 99}, schema)
 
 
 def test_a_drifted_block_would_be_seen() -> None:

@@ -26,12 +26,15 @@ def spoil_reference(bundle: Path) -> None:
 def test_all_artifacts_pass_and_the_report_says_so(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
     outcome = mnistkit("verify", workspace / "bundle", "--json", tmp_path / "verify.json")
     assert outcome.code == 0
-    assert outcome.out.count("PASS") == 4
+    assert outcome.out.count("PASS") == 7
     report = records.read(tmp_path / "verify.json", VerifyReport, "")
     assert [(row.artifact, row.runtime) for row in report.rows] == [
         ("model.float32.tflite", "litert"),
+        ("model.float16.tflite", "litert"),
+        ("model.dynamic.tflite", "litert"),
         ("model.int8.tflite", "litert"),
         ("model.float32.onnx", "onnxruntime"),
+        ("model.dynamic.onnx", "onnxruntime"),
         ("model.int8.onnx", "onnxruntime"),
     ]
     for row in report.rows:
@@ -47,7 +50,7 @@ def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Run, b
     spoil_reference(bundle)
     outcome = mnistkit("verify", bundle, "--json", tmp_path / "verify.json")
     assert outcome.code == 1
-    assert outcome.out.count("FAIL") == 4
+    assert outcome.out.count("FAIL") == 7
     assert "model.int8.onnx on onnxruntime: it loses" in outcome.out
     assert not records.read(tmp_path / "verify.json", VerifyReport, "").passed
     assert mnistkit("verify", bundle, "--margin", 50).code == 0
@@ -72,9 +75,10 @@ def test_a_margin_or_time_that_is_no_number_is_refused(mnistkit: Run, workspace:
 
 def test_a_bundle_with_nothing_for_the_runtime_does_not_pass(mnistkit: Run, bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for artifact in manifest["artifacts"][:2]:
-        (bundle / artifact["file"]).unlink()
-    manifest["artifacts"] = manifest["artifacts"][2:]
+    kept = [artifact for artifact in manifest["artifacts"] if artifact["format"] == "onnx"]
+    for path in bundle.glob("*.tflite"):
+        path.unlink()
+    manifest["artifacts"] = kept
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     outcome = mnistkit("verify", bundle, "--runtime", "litert")
     assert outcome.code == 2
@@ -91,7 +95,7 @@ def test_an_unwritable_report_is_an_error_after_the_table(mnistkit: Run, workspa
     (tmp_path / "file").touch()
     outcome = mnistkit("verify", workspace / "bundle", "--json", tmp_path / "file" / "verify.json")
     assert outcome.code == 2
-    assert outcome.out.count("PASS") == 4
+    assert outcome.out.count("PASS") == 7
     assert "cannot write" in outcome.err.splitlines()[-1]
 
 

@@ -1,4 +1,4 @@
-"""Writes anew what is generated in the docs: help texts, and figures from the records of a real run.
+"""Writes anew what is generated in the docs: help texts, JSON Schemas, and figures from the records of a real run.
 
     python tools/docs.py                     write all blocks anew
     python tools/docs.py --record build/cnn  take that workspace's records over first
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ import click
 from rich.console import Console
 
 import recipe_records
+import schemas
 from mnistkit import cli, records, render
 from mnistkit.training import History, Run
 from mnistkit.verification import VerifyReport
@@ -71,6 +73,14 @@ def recipes_table(_: str) -> str:
     return recipe_records.table()
 
 
+def schema_files() -> dict[Path, str]:
+    """The JSON Schema of every kind of record, by the file that it stands in."""
+    return {
+        ROOT / "docs" / "schemas" / f"{kind.schema}.json": json.dumps(schemas.schema(kind), indent=1) + "\n"
+        for kind in schemas.RECORDS
+    }
+
+
 WRITERS = {"help": help_text, "transcript": transcript, "recipes": recipes_table}
 
 
@@ -86,6 +96,9 @@ def main() -> None:
             shutil.copy(workspace / name, folder / name)
     for page in pages():
         page.write_text(generated(page.read_text()))
+    for path, text in schema_files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
 
 
 if __name__ == "__main__":

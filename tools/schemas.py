@@ -1,0 +1,67 @@
+"""JSON Schemas of the records that mnistkit writes, from the dataclasses that read and write them."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal, Union
+
+from mnistkit.bundle import Manifest, Papers
+from mnistkit.records import Record
+from mnistkit.training import History, Run
+from mnistkit.verification import VerifyReport
+from mnistkit_bench.results import BenchReport
+from mnistkit_export.diagnose import Diagnosis
+from mnistkit_export.inspection import Inspection
+
+RECORDS: tuple[type[Record], ...] = (
+    Manifest,
+    Papers,
+    Inspection,
+    Diagnosis,
+    Run,
+    History,
+    VerifyReport,
+    BenchReport,
+)
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schema(kind: type[Record]) -> dict[str, Any]:
+    """The schema of one kind of record."""
+    described = _schema(kind)
+    head = {"schema": {"const": f"mnistkit.{kind.schema}"}, "version": {"const": kind.version}}
+    described["properties"] = head | described["properties"]
+    described["required"] = [*head, *described["required"]]
+    return {"$schema": DIALECT, "title": f"mnistkit.{kind.schema}", **described}
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _of_dataclass(kind)
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(arguments[1])}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema(argument) for argument in arguments]}
+    return {"type": SIMPLE[kind]}
+
+
+def _of_dataclass(kind: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    properties = {field.name: _schema(hints[field.name]) for field in fields}
+    if issubclass(kind, Record):
+        properties = {"schema": {"type": "string"}, "version": {"type": "integer"}} | properties
+    return {
+        "description": " ".join((kind.__doc__ or "").split()),
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in fields if field.default is dataclasses.MISSING],
+    }
