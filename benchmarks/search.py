@@ -55,7 +55,8 @@ def strided(*convolutions: tuple[int, int, int], end: tuple[Layer, ...] = ()) ->
 
 def dropped(rate: float) -> tuple[Layer, ...]:
     """Strides, and dropout before the last layer."""
-    return strided((16, 3, 2), (32, 3, 2), (32, 3, 1), end=(layer("Dropout", rate=rate),))
+    end = (layer("Dropout", rate=rate),) if rate else ()
+    return strided((16, 3, 2), (32, 3, 2), (32, 3, 1), end=end)
 
 
 def padded(*end: Layer) -> tuple[Layer, ...]:
@@ -76,25 +77,24 @@ VARIANTS: dict[str, Recipe] = {
     "edge-plain": PLAIN,
     "edge-plain-strong": replace(PLAIN, augmentation=STRONG),
     "edge-normalised": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised)),
-    "edge-normalised-50": replace(EDGE, epochs=50, layers=small(16, 22, 40, normalised)),
+    "edge-normalised-50": replace(EDGE, layers=small(16, 22, 40, normalised)),
     "edge-normalised-strong": replace(EDGE, epochs=30, layers=small(16, 22, 40, normalised), augmentation=STRONG),
-    "edge-normalised-12-24-48": replace(EDGE, epochs=50, layers=small(12, 24, 48, normalised)),
+    "edge-normalised-12-24-48": replace(EDGE, layers=small(12, 24, 48, normalised)),
     "edge-normalised-20-20-40": replace(EDGE, epochs=30, layers=small(20, 20, 40, normalised)),
     # XNNPACK computes in tiles of 16 channels, so what lies between is paid for and not used.
-    "edge-normalised-16-16-64": replace(EDGE, epochs=50, layers=small(16, 16, 64, normalised)),
-    "edge-strided-16-32-32": replace(EDGE, epochs=50),
-    "edge-strided-16-32-32-wide": replace(EDGE, epochs=50, layers=strided((16, 5, 2), (32, 3, 2), (32, 3, 1))),
-    "edge-strided-mild": replace(EDGE, epochs=50, augmentation=MILD),
+    "edge-normalised-16-16-64": replace(EDGE, layers=small(16, 16, 64, normalised)),
+    "edge-strided-16-32-32": replace(EDGE, layers=dropped(0)),
+    "edge-strided-16-32-32-wide": replace(EDGE, layers=strided((16, 5, 2), (32, 3, 2), (32, 3, 1))),
+    "edge-strided-mild": replace(EDGE, layers=dropped(0), augmentation=MILD),
     "edge-strided-16-32-48-pooled": replace(
         EDGE,
-        epochs=50,
         layers=strided((16, 3, 2), (32, 3, 2), (48, 3, 1), end=(layer("MaxPooling2D", pool_size=2),)),
     ),
-    "edge-strided-24-32-32": replace(EDGE, epochs=50, layers=strided((24, 3, 2), (32, 3, 2), (32, 3, 1))),
-    "edge-strided-dropout": replace(EDGE, epochs=50, layers=dropped(0.2)),
-    "edge-strided-dropout-more": replace(EDGE, epochs=50, layers=dropped(0.4)),
-    "edge-strided-padded": replace(EDGE, epochs=50, layers=padded()),
-    "edge-strided-padded-dropout": replace(EDGE, epochs=50, layers=padded(layer("Dropout", rate=0.2))),
+    "edge-strided-24-32-32": replace(EDGE, layers=strided((24, 3, 2), (32, 3, 2), (32, 3, 1))),
+    "edge-strided-dropout": replace(EDGE, layers=dropped(0.2)),
+    "edge-strided-dropout-more": EDGE,
+    "edge-strided-padded": replace(EDGE, layers=padded()),
+    "edge-strided-padded-dropout": replace(EDGE, layers=padded(layer("Dropout", rate=0.2))),
     "tuned": replace(TUNED, epochs=25, layers=CNN_LAYERS),
     "tuned-strong": replace(TUNED, augmentation=STRONG),
     "tuned-fast": replace(TUNED, optimizer=Optimizer("adam", 0.004)),

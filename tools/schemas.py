@@ -32,9 +32,9 @@ SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 def schema(kind: type[Record]) -> dict[str, Any]:
     """The schema of one kind of record."""
     described = _schema(kind)
-    head = {"schema": {"const": f"mnistkit.{kind.schema}"}, "version": {"const": kind.version}}
-    described["properties"] = head | described["properties"]
-    described["required"] = [*head, *described["required"]]
+    described["properties"]["schema"] = {"const": f"mnistkit.{kind.schema}"}
+    described["properties"]["version"] = {"const": kind.version}
+    described["required"] = ["schema", "version", *described["required"]]
     return {"$schema": DIALECT, "title": f"mnistkit.{kind.schema}", **described}
 
 
