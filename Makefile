@@ -73,7 +73,7 @@ unit: .venv/dev
 	$(BIN)/pytest
 
 benchmarks: .venv/dev all             ## measure the project itself against its targets
-	$(BIN)/python benchmarks/pipeline.py
+	for script in pipeline training export edge; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 recipes: .venv/dev                    ## train every recipe, seed by seed, and record it (an hour)
 	$(BIN)/python tools/record_recipes.py

@@ -28,7 +28,7 @@ from mnistkit_bench.results import BenchReport
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "docs" / "records"
 RECORD_FILES = ("run.json", "history.json", "verify.json", "bench.json")
-BLOCK = re.compile(r"(<!-- generated: (\w+) ?(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (\w+) ?([^\n]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> list[Path]:
@@ -81,7 +81,12 @@ def schema_files() -> dict[Path, str]:
     }
 
 
-WRITERS = {"help": help_text, "transcript": transcript, "recipes": recipes_table}
+def search_table(_: str) -> str:
+    """What the recorded runs of the search came to."""
+    return recipe_records.search_table()
+
+
+WRITERS = {"help": help_text, "transcript": transcript, "recipes": recipes_table, "search": search_table}
 
 
 def main() -> None:

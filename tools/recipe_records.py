@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mnistkit import records
 from mnistkit.recipes import RECIPES
 from mnistkit.training import Run
 
 RECORDS = Path(__file__).parent.parent / "docs" / "records" / "recipes"
+SEARCH = RECORDS.parent / "search.jsonl"
 HEAD = (
     "| recipe | seeds | published | measured | test accuracy | int8 TFLite | kB | parameters | MACs | seconds |",
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+)
+SEARCH_HEAD = (
+    "| variant | validation accuracy | validation loss | MACs | epochs | seconds |",
+    "|---|--:|--:|--:|--:|--:|",
 )
 
 
@@ -29,6 +35,19 @@ class RecipeRecord(records.Record):
     run: Run
     int8_accuracy: float
     int8_bytes: int
+
+
+def search_table() -> str:
+    """One line a run of the search, the best loss first, those of each recipe together."""
+    runs = [json.loads(line) for line in SEARCH.read_text().splitlines()]
+    runs.sort(key=lambda run: (run["recipe"]["name"], run["validation_loss"]))
+    return "\n".join([*SEARCH_HEAD, *map(_search_line, runs), ""])
+
+
+def _search_line(run: dict[str, Any]) -> str:
+    figures = f"{run['validation_accuracy']:.4f}", f"{run['validation_loss']:.4f}", f"{run['macs']:,}"
+    cells = f"`{run['variant']}`", *figures, str(run["recipe"]["epochs"]), f"{run['seconds']:.0f}"
+    return f"| {' | '.join(cells)} |"
 
 
 def of_recipe(name: str) -> list[RecipeRecord]:

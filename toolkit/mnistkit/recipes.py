@@ -233,7 +233,7 @@ RECIPES = {
             ),
             optimizer=Optimizer("adam", peak=0.003),
             batch_size=128,
-            epochs=50,
+            epochs=40,
             augmentation=MOVED,
         ),
     )
