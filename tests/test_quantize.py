@@ -21,11 +21,16 @@ from mnistkit_export.plan import Options
 FILES: dict[str, Any] = {"tflite": tflite_file, "onnx": onnx_file}
 
 
+def ruined(path: Path) -> list[str]:
+    """The layers whose quantization is ruined by the large channel: two that store it, and one that takes it."""
+    return [layer.name for layer in keras_models.load(path).layers][1:4]
+
+
 @pytest.fixture
 def fragile(workspace: Path, tmp_path: Path) -> Path:
     """The CNN with one channel a thousand times as large, which the next layer undoes: right in float alone."""
     model = keras_models.load(workspace / "model.keras")
-    first, second = model.get_layer("conv2d"), model.get_layer("conv2d_1")
+    first, second, _ = (layer for layer in model.layers if type(layer).__name__ == "Conv2D")
     kernel, bias = first.get_weights()
     kernel[..., 5] *= 1000
     bias[5] *= 1000
@@ -55,8 +60,8 @@ def test_diagnose_names_the_layer_that_quantization_ruins(mnistkit: Run, fragile
     outcome = mnistkit("diagnose", tmp_path / "bundle", "--images", 50, "--json", "-")
     for report in json.loads(outcome.out)["artifacts"]:
         worst, next_worst, *others = report["layers"]
-        assert (worst["layer"], next_worst["layer"]) == ("conv2d", "max_pooling2d")
-        assert worst["feeds"] == ["max_pooling2d"]
+        assert [worst["layer"], next_worst["layer"]] == ruined(fragile)[:2]
+        assert worst["feeds"] == [next_worst["layer"]]
         assert worst["storage_snr_db"] < 10
         assert min(layer["storage_snr_db"] or 100 for layer in others) > 30
         assert min(layer["activations"]["snr_db"] for layer in others if layer["activations"]["snr_db"]) < 10
@@ -68,7 +73,7 @@ def test_accuracy_control_spares_a_few_layers_and_passes(mnistkit: Run, fragile:
     assert set(verdicts(mnistkit, tmp_path / "bundle").values()) == {"PASS"}
     for artifact in open_bundle(tmp_path / "bundle").manifest.artifacts:
         assert artifact.control is not None
-        assert set(artifact.control.float_layers) == {"conv2d", "max_pooling2d", "conv2d_1"}
+        assert list(artifact.control.float_layers) == ruined(fragile)
         assert artifact.control.drop <= 0.2
         assert artifact.control.images == 10_000
         assert artifact.bytes < 200_000  # the wide layers are still in eight bits
@@ -299,7 +304,7 @@ def test_an_unsupported_layer_is_one_line(mnistkit: Run, few_digits: Path, tmp_p
     for format in ("tflite", "onnx"):
         outcome = mnistkit("export", tmp_path / "model.keras", "--data", few_digits, "--format", format)
         assert outcome.code == 2
-        assert re.search(rf"model.float32.{format} failed: .*; simplify the network$", outcome.err.splitlines()[-1])
+        assert re.search(rf"model.float32.{format} failed: .*; simplify the network, or", outcome.err.splitlines()[-1])
         assert not (tmp_path / "bundle").exists()
 
 
@@ -316,10 +321,10 @@ def test_a_model_that_cannot_be_run_is_one_line(mnistkit: Run, few_digits: Path,
 
 
 def test_storage_is_what_the_type_holds() -> None:
-    storage = Storage(np.int8, 0.5, -128)
+    storage = Storage.along(np.int8, np.array([0.5], np.float32), np.array([-128]), axis=0, rank=1)
     values = np.array([-1.0, 0.0, 0.2, 0.3, 127.5, 127.7, 200.0], np.float32)
     np.testing.assert_array_equal(storage.kept(values), np.array([0, 0, 0, 0.5, 127.5, 127.5, 127.5], np.float32))
-    assert storage.limits == (-0.25, 127.75)
+    assert storage.clipped(values) == 2 / 7  # −1 and 200
 
 
 def test_exporting_by_hand_needs_no_progress(workspace: Path, few_digits: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnistkit import bundle, files, keras_models, records
 from mnistkit.bundle import Artifact, Control, Format, Making, Papers, Provenance, Quantization
@@ -15,15 +15,16 @@ from mnistkit.extras import missing
 from mnistkit.progress import Progress
 from mnistkit.versions import versions
 from mnistkit_export import onnx, onnx_file, tflite, tflite_file
-from mnistkit_export.calibration import Representative
 from mnistkit_export.control import Bound, controlled
 from mnistkit_export.optimise import Prepared
-from mnistkit_export.plan import Kind, Options
+from mnistkit_export.plan import CALIBRATED, Kind, Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FILES = {"tflite": tflite_file, "onnx": onnx_file}
 TOOLS = {"tflite": ("tensorflow", "keras"), "onnx": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")}
-CALIBRATED = ("int8", "int16x8")
-
 T = TypeVar("T")
 
 
@@ -32,7 +33,7 @@ class Maker:
     """Makes the artifacts of one bundle."""
 
     prepared: Prepared
-    representative: Representative
+    calibration: NDArray[np.float32]
     provenance: Provenance
     options: Options
     bound: Bound | None
@@ -48,13 +49,13 @@ class Maker:
                 yield self._artifact(format, quantization, sources[format], folder)
 
     def _tflite_source(self, scratch: Path) -> tflite.Source:
-        prepared, images = self.prepared, self.representative.images
-        folder = scratch / "saved_model"
-        return step(self.progress, "tracing the network", tflite.trace, prepared.model, folder, prepared.layers, images)
+        prepared, folder = self.prepared, scratch / "saved_model"
+        arguments = prepared.model, folder, prepared.layers, self.calibration
+        return step(self.progress, "tracing the network", tflite.trace, *arguments)
 
     def _onnx_source(self, scratch: Path) -> onnx.Source:
-        prepared, images = self.prepared, self.representative.images
-        return onnx.Source(prepared.model, prepared.layers, images, self.options.calibration_method, scratch)
+        prepared, method = self.prepared, self.options.calibration_method
+        return onnx.Source(prepared.model, prepared.layers, self.calibration, method, scratch)
 
     def _artifact(self, format: Format, quantization: Quantization, source: Any, folder: Path) -> Artifact:
         path = folder / f"model.{quantization}.{format}"
@@ -97,4 +98,5 @@ def step(progress: Progress, name: str, work: Callable[..., T], *arguments: Any)
         raise
     except Exception as error:  # converters raise whatever their parts raise
         reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"{name} failed: {type(error).__name__}: {reason}", "simplify the network") from error
+        remedy = "simplify the network, or leave this out with --format and --quantize"
+        raise ExportError(f"{name} failed: {type(error).__name__}: {reason}", remedy) from error

@@ -54,7 +54,7 @@ def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> Representative:
     return Representative(
         images,
         Labelled(data.x_train[held_out], data.y_train[held_out]),
-        Calibration(data.digest, samples, seed, digest, refused),
+        Calibration(samples, seed, digest, refused),
     )
 
 

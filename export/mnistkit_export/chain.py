@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.keras_models import KerasModel, import_keras
+from mnistkit.keras_models import KerasModel, import_keras, set_weights
+from mnistkit_export.naming import uniquely
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,47 +32,55 @@ class Stage:
 
 def take_apart(model: KerasModel) -> list[Stage] | None:
     """The stages of a model whose layers stand in one line, models within it taken apart too; None for any other."""
-    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    if not isinstance(model, import_keras().Sequential) and not _stand_in_line(model, layers):
+    try:
+        layers = list(_in_line(model))
+    except ValueError:
         return None
-    stages: list[Stage] = []
+    if len({id(layer) for layer in layers}) < len(layers):  # one is used twice
+        return None
+    # Put together anew, for the shapes: a model within a model may not know the size of its own.
+    stages = [Stage(type(layer), layer.get_config(), tuple(layer.get_weights()), (), ()) for layer in layers]
+    rebuilt = put_together(stages, tuple(model.inputs[0].shape[1:]), model.name)
+    return [
+        Stage(
+            type(layer),
+            layer.get_config(),
+            stage.weights,
+            tuple(layer.input.shape[1:]),
+            tuple(layer.output.shape[1:]),
+        )
+        for layer, stage in zip(rebuilt.layers, stages, strict=True)
+    ]
+
+
+def _in_line(model: KerasModel) -> Iterator[Any]:
+    """The layers, those of models within the model too; raises ValueError where they don't stand in one line."""
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    if not isinstance(model, import_keras().Sequential):
+        _check_line(model, layers)
     for layer in layers:
-        inner = take_apart(layer) if hasattr(layer, "layers") else [_stage(layer)]
-        if inner is None:
-            return None
-        stages += inner
-    return stages
+        yield from _in_line(layer) if hasattr(layer, "layers") else [layer]
 
 
-def _stand_in_line(model: KerasModel, layers: list[Any]) -> bool:
+def _check_line(model: KerasModel, layers: list[Any]) -> None:
     tensor = model.inputs[0]
     for layer in layers:
-        try:
-            follows = layer.input is tensor
-        except (AttributeError, ValueError):  # it is used more than once
-            return False
-        if not follows:
-            return False
-        tensor = layer.output
-    return tensor is model.outputs[0]
-
-
-def _stage(layer: Any) -> Stage:
-    return Stage(
-        type(layer),
-        layer.get_config(),
-        tuple(layer.get_weights()),
-        tuple(layer.input.shape[1:]),
-        tuple(layer.output.shape[1:]),
-    )
+        takes = [node for node in layer._inbound_nodes if any(given is tensor for given in node.input_tensors)]  # noqa: SLF001
+        if len(takes) != 1 or len(takes[0].input_tensors) != 1 or len(takes[0].output_tensors) != 1:
+            raise ValueError(layer.name)
+        tensor = takes[0].output_tensors[0]
+    if tensor is not model.outputs[0]:
+        raise ValueError(model.name)
 
 
 def put_together(stages: Iterable[Stage], image_shape: tuple[int, ...], name: str) -> KerasModel:
-    """The stages as a model for raw images of this shape."""
+    """The stages as a model in float32 for raw images of this shape."""
     keras = import_keras()
-    stages = list(stages)
-    layers = [stage.kind.from_config(stage.config) for stage in stages]
+    stages, unique = list(stages), uniquely()
+    layers = [
+        stage.kind.from_config(stage.config | {"name": unique(stage.config["name"]), "dtype": "float32"})
+        for stage in stages
+    ]
     model = keras.Sequential([keras.Input(image_shape, name="image"), *layers], name=name)
-    for layer, stage in zip(layers, stages, strict=True):
-        layer.set_weights(stage.weights)
+    set_weights(model, [weight for stage in stages for weight in stage.weights])
     return model

@@ -20,11 +20,15 @@ DIAGNOSED = 100  # images, to find the worst layer with
 
 @dataclass(frozen=True)
 class Bound:
-    """How many points of accuracy may be lost, on which images, and how right the original is on them."""
+    """How many points of accuracy may be lost, on which images, and how many of them the original gets right."""
 
     max_drop: float
     held_out: Labelled
-    original: float  # share of right answers
+    right: int
+
+    def drop(self, right: int) -> float:
+        """Percentage points that are lost where so many are right."""
+        return round(100 * (self.right - right) / len(self.held_out.labels), 6)
 
 
 def controlled(
@@ -37,10 +41,10 @@ def controlled(
     floats: tuple[str, ...] = ()
     while True:
         content = convert(floats)
-        drop = 100 * (bound.original - _accuracy(format, content, bound.held_out))
+        drop = bound.drop(_right(format, content, bound.held_out))
         worst = () if drop <= bound.max_drop else _worst(format, plain, content, bound.held_out, floats)
         if not worst:
-            return content, Control(bound.max_drop, round(drop, 3), len(bound.held_out.labels), floats)
+            return content, Control(bound.max_drop, drop, len(bound.held_out.labels), floats)
         progress.say(f"int8 {format} loses {drop:.2f} points of {bound.max_drop:g}: to float with {', '.join(worst)}")
         floats += worst
 
@@ -49,16 +53,19 @@ def _worst(
     format: Format, plain: bytes, content: bytes, held_out: Labelled, floats: tuple[str, ...]
 ) -> tuple[str, ...]:
     """The layer whose own quantization is the worst, and those that it feeds: what lies between is float with both."""
-    for report in worst_first(format, plain, content, held_out.images[:DIAGNOSED]):
-        if quantized := tuple(layer for layer in (report.layer, *report.feeds) if layer not in floats):
-            return quantized
+    reports = worst_first(format, plain, content, held_out.images[:DIAGNOSED])
+    quantized = {report.layer for report in reports if report.quantized} - set(floats)
+    for report in reports:
+        if found := tuple(layer for layer in (report.layer, *report.feeds) if layer in quantized):
+            return found
     return ()
 
 
-def _accuracy(format: Format, content: bytes, held_out: Labelled) -> float:
+def _right(format: Format, content: bytes, held_out: Labelled) -> int:
+    """How many of the images the file gets right."""
     (runtime,) = (runtime for runtime in RUNTIMES.values() if runtime.format == format)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{format}"
         files.write_bytes(path, content)
         answers = predict(runtime, path, held_out.images, lambda amount: None)
-    return float((answers.argmax(axis=1) == held_out.labels).mean())
+    return int((answers.argmax(axis=1) == held_out.labels).sum())

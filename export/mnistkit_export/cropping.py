@@ -6,6 +6,8 @@ output come from. Where that is less than there is, the rest is cut off before a
 
 from __future__ import annotations
 
+from typing import Any
+
 from mnistkit.keras_models import import_keras
 from mnistkit_export.chain import Stage
 
@@ -49,8 +51,15 @@ def _is_fence(stage: Stage) -> bool:
     if len(stage.input_shape) != 3 or config.get("data_format") == "channels_first":
         return True
     if stage.name in POINTWISE:
-        return False
+        return not _is_pointwise(config)
     return stage.name not in CONVOLUTIONS + POOLINGS or config["padding"] != "valid"
+
+
+def _is_pointwise(config: dict[str, Any]) -> bool:
+    """Whether a layer of a pointwise kind is so as it is set: along channels, and the same everywhere."""
+    axis = config.get("axis", -1)
+    along_channels = axis in (-1, 3) or axis in ([-1], [3], (-1,), (3,))
+    return along_channels and all(isinstance(config.get(key, 1), int | float) for key in ("scale", "offset"))
 
 
 def _needed_input(stage: Stage, output: Size) -> Size:

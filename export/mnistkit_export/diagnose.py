@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mnistkit import files, records
 from mnistkit.bundle import Artifact, Bundle, Format
-from mnistkit.errors import BundleError
+from mnistkit.errors import BundleError, ExportError
 from mnistkit.progress import SILENT, Progress
 from mnistkit_export import onnx_layers, tflite_layers
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mnistkit_export.layers import LayerValues, Pair
+    from mnistkit_export.layers import LayerValues, Pair, Storage
 
 TINY = 1e-30  # keeps the ratio of an all-zero signal finite
 MOST_DB = 100.0
@@ -30,6 +30,7 @@ class Damage:
     snr_db: float | None  # signal-to-noise ratio: 10·log10(Σ value² / Σ error²), in decibels; None: no error
     cosine: float  # of the angle between what it was and what it is
     largest_error: float
+    clipped: float  # the share of the values that lie outside what their type can hold
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,13 @@ class LayerReport:
     # What storing its activations costs by itself, without the errors that came in: the mean over the channels of
     # their signal-to-noise ratios in decibels, each 100 at most. None: they are stored in float.
     storage_snr_db: float | None
-    clipped: float  # the share of the activations that lie outside what their type can hold
     activations: Damage  # of all that was quantized up to here
     weights: Damage | None  # None: it has none, or they are as they were
+
+    @property
+    def quantized(self) -> bool:
+        """Whether anything of it is stored in fewer bits."""
+        return self.storage_snr_db is not None or self.weights is not None
 
 
 @dataclass(frozen=True)
@@ -110,18 +115,23 @@ def _or_exact(snr_db: float | None) -> float:
 
 
 def _report(values: LayerValues) -> LayerReport:
+    import numpy as np
+
+    weights = values.weights
+    for pair in filter(None, (values.activations, weights)):
+        if not all(np.isfinite(part).all() for part in (pair.before, pair.after)):
+            raise ExportError(f"{values.layer} gives values that are not finite", "train the network again")
     return LayerReport(
         values.layer,
         values.operator,
         values.feeds,
         _storage_snr_db(values),
-        _clipped(values),
-        _damage(values.activations),
-        _damage(values.weights) if values.weights and (values.weights.before != values.weights.after).any() else None,
+        _damage(values.activations, values.storage),
+        _damage(weights, values.weight_storage) if weights and (weights.before != weights.after).any() else None,
     )
 
 
-def _damage(pair: Pair) -> Damage:
+def _damage(pair: Pair, storage: Storage | None) -> Damage:
     import numpy as np
 
     before, after = (part.astype(np.float64).ravel() for part in (pair.before, pair.after))
@@ -132,6 +142,7 @@ def _damage(pair: Pair) -> Damage:
         snr_db=round(10 * math.log10(max(signal, TINY) / noise), 2) if noise else None,
         cosine=round(float(before @ after) / norms, 6) if norms else float(not noise),
         largest_error=float(abs(error).max()),
+        clipped=storage.clipped(pair.before) if storage else 0.0,
     )
 
 
@@ -149,11 +160,3 @@ def _storage_snr_db(values: LayerValues) -> float | None:
         return MOST_DB
     ratios = signal[alive] / np.maximum(noise[alive], TINY * signal[alive])
     return round(float(np.minimum(10 * np.log10(ratios), MOST_DB).mean()), 2)
-
-
-def _clipped(values: LayerValues) -> float:
-    if values.storage is None:
-        return 0.0
-    low, high = values.storage.limits
-    before = values.activations.before
-    return float(((before < low) | (before > high)).mean())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mnistkit import bundle, files, keras_models, records
 from mnistkit.bundle import Bundle, Manifest, Original, Provenance
 from mnistkit.data.dataset import Dataset
-from mnistkit.errors import BundleError, ModelError, OptionError
+from mnistkit.errors import BundleError, ExportError, ModelError, OptionError
 from mnistkit.keras_models import KerasModel
 from mnistkit.progress import SILENT, Progress
 from mnistkit_export import calibration
@@ -16,13 +16,15 @@ from mnistkit_export.artifacts import Maker, step
 from mnistkit_export.calibration import Representative
 from mnistkit_export.control import Bound
 from mnistkit_export.optimise import leave, optimise, with_softmax
-from mnistkit_export.plan import Options
+from mnistkit_export.plan import CALIBRATED, Options
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 DEFAULTS = Options()
+CHECKED = 500  # images on which the prepared network must answer as the original
+SAME = 1e-3
 
 
 def export(
@@ -40,12 +42,15 @@ def export(
         original = keras_models.load(model_path)
     keras_models.check_fit(original, data)
     labels = _labels(options.labels, original.outputs[0].shape[1])
-    with progress.task("choosing calibration images"):
-        representative = calibration.choose(data, options.seed, options.calibration_samples)
+    representative = None
+    if any(quantization in CALIBRATED for _, quantization in kinds):
+        with progress.task("choosing calibration images"):
+            representative = calibration.choose(data, options.seed, options.calibration_samples)
     with progress.task("the original model's answers"):
         model, reference, changes = _answers(original, data)
         bound = _bound(model, representative, options.max_drop)
     prepared = step(progress, "optimising the network", optimise if options.optimise else leave, model)
+    _check_same(model, prepared.model, data.x_test[:CHECKED])
     provenance = Provenance(
         original=Original(
             name=original.name,
@@ -55,12 +60,14 @@ def export(
             accuracy=float((reference.argmax(axis=1) == data.y_test).mean()),
         ),
         data=data.name,
+        data_sha256=data.digest,
         labels=labels,
         changes=(*changes, *prepared.steps),
-        calibration=representative.record,
+        calibration=representative.record if representative else None,
     )
+    images = representative.images if representative else data.x_train[:0].astype("float32")
     with files.replacing_folder(out) as folder:
-        artifacts = tuple(Maker(prepared, representative, provenance, options, bound, progress).make(kinds, folder))
+        artifacts = tuple(Maker(prepared, images, provenance, options, bound, progress).make(kinds, folder))
         files.write_npz(folder / bundle.TEST_SET, {"images": data.x_test, "labels": data.y_test})
         files.write_npz(folder / bundle.REFERENCE, {"probabilities": reference})
         test_set, answers = (bundle.describe(folder / name) for name in (bundle.TEST_SET, bundle.REFERENCE))
@@ -98,15 +105,24 @@ def _answers(model: KerasModel, data: Dataset) -> tuple[KerasModel, NDArray[np.f
         raise ModelError("the model gives values that are not finite", "train it again")
     if answers.min() >= 0 and abs(answers.sum(axis=1) - 1).max() < 1e-3:
         return model, answers, ()
-    if getattr(getattr(model.layers[-1], "activation", None), "__name__", "") != "linear":
+    if getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear") != "linear":
         raise ModelError("the model's outputs are no probabilities", "end it with a softmax")
     with_probabilities = with_softmax(model)
     return with_probabilities, keras_models.predict(with_probabilities, data.x_test), ("softmax added",)
 
 
-def _bound(model: KerasModel, representative: Representative, max_drop: float | None) -> Bound | None:
-    if max_drop is None:
+def _bound(model: KerasModel, representative: Representative | None, max_drop: float | None) -> Bound | None:
+    if max_drop is None or representative is None:
         return None
     held_out = representative.held_out
     answers = keras_models.predict(model, held_out.images)
-    return Bound(max_drop, held_out, float((answers.argmax(axis=1) == held_out.labels).mean()))
+    return Bound(max_drop, held_out, int((answers.argmax(axis=1) == held_out.labels).sum()))
+
+
+def _check_same(model: KerasModel, prepared: KerasModel, images: NDArray[np.uint8]) -> None:
+    """Raise ExportError where preparing the network has changed what it answers."""
+    difference = float(abs(keras_models.predict(model, images) - keras_models.predict(prepared, images)).max())
+    if not difference <= SAME:
+        raise ExportError(
+            f"optimising the network changed its probabilities by {difference:.2g}", "export it with --no-optimise"
+        )

@@ -1,4 +1,4 @@
-"""Folds scales and shifts into the weights beside them: a rescaling, a normalisation, a batch normalisation.
+"""Folds scales and shifts into the weights beside them: a rescaling, a batch normalisation.
 
 Each maps channel c of a value x to scale[c]·x + shift[c], so a linear layer before or after can do it for nothing:
 
@@ -53,7 +53,8 @@ def _affine(stage: Stage) -> Affine | None:
     channels = stage.input_shape[-1]
     match stage.name:
         case "Rescaling":
-            scale, shift = (np.asarray(stage.config[key], np.float64) for key in ("scale", "offset"))
+            layer = stage.kind.from_config(stage.config)
+            scale, shift = (np.asarray(part, np.float64) for part in (layer.scale, layer.offset))
             if scale.size not in (1, channels) or shift.size not in (1, channels):
                 return None
         case "BatchNormalization" if stage.config["axis"] in (-1, len(stage.input_shape)):

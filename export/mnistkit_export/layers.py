@@ -20,28 +20,45 @@ class Pair:
 
 @dataclass(frozen=True)
 class Storage:
-    """How a tensor's real values are stored: as scale × (stored value − zero point), in an integer type."""
+    """How a tensor's real values are stored: as scale × (stored value − zero point), in an integer type.
+
+    Scale and zero point are of a shape that goes with the values': one for all, or one for each position along an axis.
+    """
 
     dtype: Any
-    scale: float
-    zero_point: int
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The least and the largest real value that is rounded to one that the type holds."""
+    @classmethod
+    def along(
+        cls, dtype: Any, scale: NDArray[np.float32], zero_point: NDArray[np.int64], axis: int, rank: int
+    ) -> Storage:
+        """For values of `rank` dimensions, from one scale and zero point, or one for each position along `axis`."""
+        shape = [1] * rank
+        if scale.size > 1:
+            shape[axis] = -1
+        return cls(dtype, scale.reshape(shape), zero_point.reshape(shape))
+
+    def real(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """The values that are stored so."""
         import numpy as np
 
-        info = np.iinfo(self.dtype)
-        return (info.min - 0.5 - self.zero_point) * self.scale, (info.max + 0.5 - self.zero_point) * self.scale
+        return ((stored.astype(np.float32) - self.zero_point) * self.scale).astype(np.float32)
 
     def kept(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is left of the values when they are stored so."""
         import numpy as np
 
         info = np.iinfo(self.dtype)
-        stored = np.clip(np.round(values / self.scale) + self.zero_point, info.min, info.max)
-        kept: NDArray[np.float32] = ((stored - self.zero_point) * self.scale).astype(np.float32)
-        return kept
+        return self.real(np.clip(np.round(values / self.scale) + self.zero_point, info.min, info.max))
+
+    def clipped(self, values: NDArray[np.float32]) -> float:
+        """The share of the values that lie outside what is rounded to something that the type holds."""
+        import numpy as np
+
+        info = np.iinfo(self.dtype)
+        stored = values / self.scale + self.zero_point
+        return float(((stored < info.min - 0.5) | (stored > info.max + 0.5)).mean())
 
 
 @dataclass(frozen=True)
@@ -55,16 +72,4 @@ class LayerValues:
     channel_axis: int  # of the activations
     storage: Storage | None  # None: in float
     weights: Pair | None
-
-
-def dequantized(
-    stored: NDArray[np.generic], scale: NDArray[np.float32], zero_point: NDArray[np.int64], axis: int
-) -> NDArray[np.float32]:
-    """Scale × (stored − zero point), with one of each for all, or for each position along `axis`."""
-    import numpy as np
-
-    shape = [1] * stored.ndim
-    if scale.size > 1:
-        shape[axis] = -1
-    values: NDArray[np.float32] = (stored.astype(np.float32) - zero_point.reshape(shape)) * scale.reshape(shape)
-    return values.astype(np.float32)
+    weight_storage: Storage | None

@@ -22,10 +22,11 @@ def traceable(layer: str) -> str:
 
 def layer_of(path: str, layers: Iterable[str]) -> str | None:
     """Which of these layers, by their traceable names, the tensor or operation of this name came from."""
-    for part in reversed(re.split("[;/]", path)):
-        for name in (part, CONVERTERS_COUNT.sub("", part)):
-            if name in layers:
-                return name
+    for operation in reversed(path.split(";")):
+        for part in operation.split("/"):
+            for name in (part, CONVERTERS_COUNT.sub("", part)):
+                if name in layers:
+                    return name
     return None
 
 
@@ -35,11 +36,11 @@ def readable(layer: str) -> str:
 
 
 def uniquely() -> Callable[[str], str]:
-    """A function that gives each name back as it is, and counts up those that came before."""
+    """A function that gives each name back as it is, and counts those that came before: a, a#2, a#3."""
     seen: Counter[str] = Counter()
 
     def unique(name: str) -> str:
         seen[name] += 1
-        return name if seen[name] == 1 else unique(f"{name}_{seen[name]}")
+        return name if seen[name] == 1 else unique(f"{name}#{seen[name]}")
 
     return unique

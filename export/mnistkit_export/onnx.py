@@ -34,7 +34,7 @@ class Source:
 
     model: KerasModel
     layers: tuple[str, ...]  # their traceable names
-    calibration: NDArray[np.float32]
+    calibration: NDArray[np.float32]  # as many images as there are; none where nothing will be calibrated
     method: Method
     scratch: Path
 
@@ -45,38 +45,49 @@ class Source:
         proto = self._traced(OPSETS[quantization])
         if quantization == "float32":
             return onnx_file.to_bytes(proto)
-        onnx.save(proto, self.scratch / "plain.onnx")
+        onnx.save(proto, self.scratch / "named.onnx")
         with swallowed(1, 2):
             getattr(self, f"_to_{quantization}")(floats)
         return onnx_file.to_bytes(onnx.load(self.scratch / "quantized.onnx"))
 
     def _traced(self, opset: int) -> Any:
-        """The model as a ModelProto in float32: image [N, ...] in, probabilities out."""
+        """The model as a ModelProto in float32, for the first operator set from `opset` on that can say it."""
+        try:
+            with swallowed():
+                return self._converted(opset)
+        except Exception:  # whatever they raise where an operator is younger
+            if opset == NEWEST_OPSET:
+                raise
+        return self._traced(opset + 1)
+
+    def _converted(self, opset: int) -> Any:
+        """Image [N, ...] in, probabilities out; nodes fused where that is exact."""
+        import onnx
+        import onnxruntime
         import tensorflow as tf
+        import tf2onnx
 
         image = tf.TensorSpec([None, *self.model.inputs[0].shape[1:]], tf.float32, name="image")
         # Not over a captured constant: that silently writes a file without the weights.
         function = tf.function(lambda image: self.model(image, training=False))
-        with swallowed():
-            import onnx
-            import tf2onnx
-
-            try:
-                proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=opset)
-                onnx.checker.check_model(proto)  # it writes operators that it doesn't know as they are
-            except Exception:  # whatever it raises where an operator is younger
-                if opset == NEWEST_OPSET:
-                    raise
-                return self._traced(max(13, opset + 1) if opset < 13 else NEWEST_OPSET)
+        tf2onnx.utils.INTERNAL_NAME = 1  # or it counts on, and orders by the count
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=opset)
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
-        return onnx_file.named(proto, self.layers)
+        onnx.checker.check_model(proto)  # it writes operators that it doesn't know as they are
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # standard operators
+        options.optimized_model_filepath = str(self.scratch / "fused.onnx")
+        onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
+        fused = onnx_file.named(onnx.load(self.scratch / "fused.onnx"), self.layers)
+        onnx.checker.check_model(fused)
+        return fused
 
     def _to_dynamic(self, floats: Collection[str]) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(
-            self.scratch / "plain.onnx",
+            self.scratch / "named.onnx",
             self.scratch / "quantized.onnx",
             op_types_to_quantize=DYNAMIC_OPERATORS,
             weight_type=QuantType.QInt8,
@@ -92,7 +103,6 @@ class Source:
             QuantType,
             quantize_static,
         )
-        from onnxruntime.quantization.shape_inference import quant_pre_process
 
         batches = self._batches()
 
@@ -100,20 +110,19 @@ class Source:
             def get_next(self) -> dict[str, NDArray[np.float32]] | None:
                 return next(batches, None)
 
-        prepared = self.scratch / "prepared.onnx"
-        quant_pre_process(self.scratch / "plain.onnx", prepared, skip_symbolic_shape=True)  # it wants sympy
+        network = self.scratch / "named.onnx"
         methods = {
             "minmax": CalibrationMethod.MinMax,
             "percentile": CalibrationMethod.Percentile,
             "entropy": CalibrationMethod.Entropy,
         }
         quantize_static(
-            prepared,
+            network,
             self.scratch / "quantized.onnx",
             Reader(),
             op_types_to_quantize=QUANTIZED_OPERATORS,
             nodes_to_exclude=[
-                node.name for node in onnx.load(prepared).graph.node if onnx_file.layer_of_node(node.name) in floats
+                node.name for node in onnx.load(network).graph.node if onnx_file.layer_of_node(node.name) in floats
             ],
             quant_format=QuantFormat.QDQ,
             calibrate_method=methods[self.method],
@@ -123,5 +132,7 @@ class Source:
         )
 
     def _batches(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for start in range(0, len(self.calibration), CALIBRATION_BATCH):
-            yield {"image": self.calibration[start : start + CALIBRATION_BATCH]}
+        # The other methods want batches of one size.
+        size = CALIBRATION_BATCH if self.method == "minmax" else 1
+        for start in range(0, len(self.calibration), size):
+            yield {"image": self.calibration[start : start + size]}

@@ -31,26 +31,36 @@ def named(proto: Any, layers: Iterable[str]) -> Any:
 
     The converter counts its names on from one model to the next, so that the same model would not give the same file.
     """
-    unique = uniquely()
-    names = {proto.graph.input[0].name: unique("image"), proto.graph.output[0].name: unique("probabilities")}
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    for node in proto.graph.node:
-        layer = layer_of(node.name, layers) or next(filter(None, (layer_of(o, layers) for o in node.output)), None)
+    graph, unique = proto.graph, uniquely()
+    names = {"": "", graph.input[0].name: unique("image"), graph.output[0].name: unique("probabilities")}
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        layer = next(filter(None, (layer_of(name, layers) for name in (node.name, *node.output))), None)
         base = f"{readable(layer)}/{node.op_type}" if layer else node.op_type
         for place, tensor in enumerate(node.input):
             if tensor in constants and tensor not in names:
                 role = ROLES.get(place) if node.op_type in WEIGHTED else None
                 names[tensor] = unique(f"{base}/{role or 'constant'}")
+        node.name = unique(base)
         for output in node.output:
-            names.setdefault(output, unique(base))
-        node.name = names[node.output[0]] if node.output[0] != proto.graph.output[0].name else unique(base)
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+            names.setdefault(output, node.name if output == node.output[0] else unique(base))
+    _rename(graph, names)
+    for value in (*graph.input, *graph.output, *graph.initializer):
         value.name = names.get(value.name, value.name)
-    del proto.graph.value_info[:]
-    proto.graph.name, proto.graph.doc_string = "model", ""
+    graph.initializer.sort(key=lambda tensor: tensor.name)
+    del graph.value_info[:]
+    graph.name, graph.doc_string = "model", ""
     return proto
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Rename what nodes take and make, in the graphs within the graph too, which may take what is made outside."""
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, names)
 
 
 def layer_of_node(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mnistkit.native_output import swallowed
-from mnistkit_export.layers import LayerValues, Pair, Storage, dequantized
+from mnistkit_export.layers import LayerValues, Pair, Storage
 from mnistkit_export.onnx_file import WEIGHTED, import_onnx, layer_of_node
 
 if TYPE_CHECKING:
@@ -35,15 +35,18 @@ def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterat
             # The converter computes images with their channels first, until it has them put back.
             channel_axis=1 if values.ndim == 4 and node.op_type != "Transpose" else -1,
             storage=other.storage(made),
-            weights=_weights(one, other, layer),
+            **_weights(one, other, layer),
         )
 
 
-def _weights(one: _Inside, other: _Inside, layer: str) -> Pair | None:
+def _weights(one: _Inside, other: _Inside, layer: str) -> dict[str, Any]:
     for node in one.nodes:
-        if layer_of_node(node.name) == layer and node.op_type in WEIGHTED:
-            return Pair(one.constants[node.input[1]], other.weights(node.input[1]))
-    return None
+        if layer_of_node(node.name) == layer and node.op_type in WEIGHTED and node.input[1] in one.constants:
+            name = node.input[1]
+            storage = other.weight_storage(name)
+            after = storage.real(other.constants[name + STORED]) if storage else other.constants[name]
+            return {"weights": Pair(one.constants[name], after), "weight_storage": storage}
+    return {"weights": None, "weight_storage": None}
 
 
 class _Inside:
@@ -77,14 +80,14 @@ class _Inside:
         """Where the tensor of this name in float32 is found here, as it is after it was quantized."""
         return next((found for found in (name + DEQUANTIZED, name) if found in self._makers), None)
 
-    def weights(self, name: str) -> NDArray[np.float32]:
-        """The weights of this name in float32, as real values."""
-        if name in self.constants:
-            return self.constants[name]
+    def weight_storage(self, name: str) -> Storage | None:
+        """How the weights of this name in float32 are stored here."""
+        if name + STORED not in self.constants:
+            return None
         node = self._makers.get(name + DEQUANTIZED)
         axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1) if node else 0
-        scale, zero_point = (self.constants[f"{name}_{part}"] for part in ("scale", "zero_point"))
-        return dequantized(self.constants[name + STORED], scale.ravel(), zero_point.ravel(), axis)
+        stored, scale, zero_point = (self.constants[name + part] for part in (STORED, "_scale", "_zero_point"))
+        return Storage.along(stored.dtype, scale, zero_point.astype("int64"), axis, stored.ndim)
 
     def storage(self, name: str) -> Storage | None:
         """How the tensor of this name in float32 is stored here."""
@@ -92,4 +95,4 @@ class _Inside:
         if node is None:
             return None
         scale, zero_point = (self.constants[tensor] for tensor in node.input[1:3])
-        return Storage(zero_point.dtype, float(scale.ravel()[0]), int(zero_point.ravel()[0]))
+        return Storage.along(zero_point.dtype, scale, zero_point.astype("int64"), 0, 1)

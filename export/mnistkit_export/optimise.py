@@ -6,23 +6,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mnistkit import keras_models
 from mnistkit.keras_models import KerasModel, import_keras
 from mnistkit_export.chain import Stage, put_together, take_apart
 from mnistkit_export.cropping import crop
 from mnistkit_export.folding import fold
 from mnistkit_export.naming import traceable
 
-# Layers that do something in training alone.
-TRAINING_ONLY = (
-    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Identity",
-    "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
-    "SpatialDropout2D",
-)  # fmt: skip
+TRAINING_ONLY = ("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Identity",
+                 "SpatialDropout2D", "AugMix", "CutMix", "MixUp", "RandAugment")  # fmt: skip
 
 
 def without_leftovers(stages: list[Stage]) -> list[Stage]:
-    """The stages without what training alone needs."""
-    return [stage for stage in stages if stage.name not in TRAINING_ONLY]
+    """The stages without those that do something in training alone."""
+    return [stage for stage in stages if not _for_training(stage.name)]
+
+
+def _for_training(kind: str) -> bool:
+    # RandomCrop crops at its middle where nothing is trained.
+    return kind in TRAINING_ONLY or (kind.startswith("Random") and kind != "RandomCrop")
 
 
 STEPS: dict[str, Callable[[list[Stage]], list[Stage]]] = {
@@ -71,7 +73,7 @@ def leave(model: KerasModel) -> Prepared:
 
 def _copy(model: KerasModel, change: Callable[[Any], Any], steps: tuple[str, ...]) -> Prepared:
     copy = import_keras().models.clone_model(model, clone_function=change, recursive=True)
-    copy.set_weights(model.get_weights())
+    keras_models.set_weights(copy, model.get_weights())
     return Prepared(copy, tuple(_names(copy)), steps)
 
 
@@ -81,7 +83,7 @@ def _names(model: KerasModel) -> Iterator[str]:
 
 
 def _renamed(layer: Any, kind: Any = None) -> Any:
-    return (kind or type(layer)).from_config(layer.get_config() | {"name": traceable(layer.name)})
+    return (kind or type(layer)).from_config(layer.get_config() | {"name": traceable(layer.name), "dtype": "float32"})
 
 
 def _replaced(layer: Any) -> Any:

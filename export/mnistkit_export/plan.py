@@ -9,6 +9,7 @@ from mnistkit.errors import OptionError
 from mnistkit_export.calibration import SAMPLES
 
 Kind = tuple[Format, Quantization]
+CALIBRATED = ("int8", "int16x8")
 
 # What is made unless less is asked for, in this order.
 ARTIFACTS: dict[Format, tuple[Quantization, ...]] = {

@@ -27,7 +27,7 @@ class Source:
 
     saved_model: Path
     layers: tuple[str, ...]  # their traceable names
-    calibration: NDArray[np.float32]
+    calibration: NDArray[np.float32]  # as many images as there are; none where nothing will be calibrated
 
     def convert(self, quantization: Quantization, floats: Collection[str] = ()) -> bytes:
         """The model as a .tflite file, its tensors named after the layers; `floats` are layers to leave unquantized.
@@ -79,10 +79,9 @@ class Source:
             ),
         )
         mixed: bytes = debugger.get_nondebug_quantized_model()
-        first, *_, last = (operator.kind for operator in tflite_file.operators(tflite_file.unpack(mixed)))
-        takes = tf.uint8 if first == "QUANTIZE" else tf.float32  # a float layer at an end takes or gives floats
-        gives = tf.uint8 if last == "DEQUANTIZE" else tf.float32
-        content: bytes = modify_model_io_type(mixed, takes, gives)
+        # A float layer at an end takes or gives floats.
+        types = (tf.uint8 if tflite_file.quantizes_all(mixed, end) else tf.float32 for end in ("inputs", "outputs"))
+        content: bytes = modify_model_io_type(mixed, *types)
         return content
 
     def _one_by_one(self) -> Iterator[list[NDArray[np.float32]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,8 @@ def operators(model: Any) -> Iterator[Operator]:
     """The graph's operators, in the order in which they run."""
     kinds = _names_of(import_schema().BuiltinOperator)
     for node in model.subgraphs[0].operators:
-        code = model.operatorCodes[node.opcodeIndex].builtinCode
+        entry = model.operatorCodes[node.opcodeIndex]
+        code = max(entry.builtinCode, entry.deprecatedBuiltinCode)  # old files have the second alone
         yield Operator(kinds[code], *(tuple(map(int, ends)) for ends in (node.inputs, node.outputs)))
 
 
@@ -70,24 +71,33 @@ def named(content: bytes, layers: Iterable[str]) -> bytes:
     names = _names(model, layers)
     for index, tensor in enumerate(graph.tensors):
         tensor.name = names.get(index, f"unused_{index}").encode()
-    keep = [entry for entry in model.metadata or [] if entry.name == VERSION]
-    notes = [_content(model, entry) for entry in keep]
-    model.buffers = model.buffers[: 1 + max(tensor.buffer for tensor in graph.tensors)]
-    model.metadata = []
-    for entry, note in zip(keep, notes, strict=True):
-        _add(model, entry.name, note)
+    for entry in model.metadata or []:
+        if entry.name != VERSION:
+            model.buffers[entry.buffer].data = None
+    model.metadata = [entry for entry in model.metadata or [] if entry.name == VERSION]
     return pack(model)
+
+
+def _made(model: Any, layers: Iterable[str], unique: Callable[[str], str]) -> dict[int, str]:
+    """What operators make, by its index, named after the layers: the same in every quantization."""
+    tensors = model.subgraphs[0].tensors
+    names: dict[int, str] = {}
+    for operator in operators(model):
+        if operator.kind not in CONVERSIONS:
+            layer = layer_of(tensors[operator.outputs[0]].name.decode(), layers)
+            names |= {output: unique(readable(layer or operator.kind.lower())) for output in operator.outputs}
+    return names
 
 
 def _names(model: Any, layers: Iterable[str]) -> dict[int, str]:
     """A name for each tensor, by its index."""
-    graph = model.subgraphs[0]
-    unique = uniquely()
-    names = {int(graph.inputs[0]): unique("image"), int(graph.outputs[0]): unique("probabilities")}
+    graph, unique = model.subgraphs[0], uniquely()
+    names = _made(model, layers, unique)
+    names |= {int(graph.inputs[0]): "image", int(graph.outputs[0]): "probabilities"}
     for operator in operators(model):
-        base = _base(operator, graph.tensors[operator.outputs[0]].name.decode(), layers)
         for output in operator.outputs:
-            names.setdefault(output, unique(base))
+            names.setdefault(output, unique(operator.kind.lower()))
+        base = names[operator.outputs[0]]
         for place, tensor in enumerate(operator.inputs):
             if tensor >= 0 and tensor not in names:
                 role = ROLES.get(place) if operator.kind in WEIGHTED else None
@@ -96,19 +106,20 @@ def _names(model: Any, layers: Iterable[str]) -> dict[int, str]:
 
 
 def made_by(content: bytes, layers: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """The converter's own names, in a float32 file not yet `named`, of what the wanted layers make."""
+    """The converter's own names, in a file not yet `named`, of what the wanted layers make."""
     model = unpack(content)
-    unique = uniquely()
-    made = {}
-    for operator in operators(model):
-        path = model.subgraphs[0].tensors[operator.outputs[0]].name.decode()
-        made[unique(_base(operator, path, layers))] = path
-    return [path for name, path in made.items() if name in wanted]
+    tensors = model.subgraphs[0].tensors
+    names = _made(model, layers, uniquely())
+    return [tensors[index].name.decode() for index, name in names.items() if name in wanted]
 
 
-def _base(operator: Operator, path: str, layers: Iterable[str]) -> str:
-    layer = None if operator.kind in CONVERSIONS else layer_of(path, layers)
-    return readable(layer or operator.kind.lower())
+def quantizes_all(content: bytes, tensor: str) -> bool:
+    """Whether nothing but a QUANTIZE takes the graph's input ("inputs"), or a DEQUANTIZE makes its output."""
+    model = unpack(content)
+    (end,) = getattr(model.subgraphs[0], tensor)
+    if tensor == "inputs":
+        return all(one.kind == "QUANTIZE" for one in operators(model) if end in one.inputs)
+    return all(one.kind == "DEQUANTIZE" for one in operators(model) if end in one.outputs)
 
 
 def with_papers(content: bytes, papers: str) -> bytes:
@@ -139,7 +150,7 @@ def describe(content: bytes) -> Contents:
 def _tensor(tensor: Any) -> Tensor:
     types = _names_of(import_schema().TensorType)
     scale = zero_point = None
-    if tensor.quantization and tensor.quantization.scale is not None:
+    if tensor.quantization and tensor.quantization.scale is not None and len(tensor.quantization.scale):
         scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
     shape = tuple(int(size) for size in tensor.shape)
     return Tensor(tensor.name.decode(), shape, types[tensor.type].lower(), scale, zero_point)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mnistkit.errors import ExportError
 from mnistkit.native_output import swallowed
 from mnistkit_export import tflite_file
-from mnistkit_export.layers import LayerValues, Pair, Storage, dequantized
+from mnistkit_export.layers import LayerValues, Pair, Storage
 from mnistkit_export.tflite_file import CONVERSIONS, WEIGHTED, Operator
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterat
             channel_axis=-1,
             storage=other.storage(after),
             weights=Pair(one.weights(before), other.weights(after)) if before.kind in WEIGHTED else None,
+            weight_storage=other.weight_storage(after) if before.kind in WEIGHTED else None,
         )
 
 
@@ -71,7 +72,7 @@ class _Inside:
     def name(self, operator: Operator) -> str:
         """The layer that the operator belongs to."""
         name: str = self._details[operator.outputs[0]]["name"]
-        return name
+        return name if name != "probabilities" else operator.kind.lower()
 
     def activations(self, operator: Operator) -> NDArray[np.float32]:
         """What it makes of each image."""
@@ -84,15 +85,20 @@ class _Inside:
     def storage(self, operator: Operator) -> Storage | None:
         """How its output is stored, by itself, or for those that take it."""
         made = operator.outputs[0]
-        for tensor in (made, self._stored_again.get(made, made)):
-            entry = self._details[tensor]
-            parameters = entry["quantization_parameters"]
-            if parameters["scales"].size:
-                return Storage(entry["dtype"], float(parameters["scales"][0]), int(parameters["zero_points"][0]))
-        return None
+        return self._storage(made) or self._storage(self._stored_again.get(made, made))
+
+    def weight_storage(self, operator: Operator) -> Storage | None:
+        """How its weights are stored."""
+        return self._storage(operator.inputs[1])
+
+    def _storage(self, tensor: int) -> Storage | None:
+        entry = self._details[tensor]
+        said = entry["quantization_parameters"]
+        if not said["scales"].size:
+            return None
+        axis, rank = said["quantized_dimension"], len(entry["shape"])
+        return Storage.along(entry["dtype"], said["scales"], said["zero_points"].astype("int64"), axis, rank)
 
     def _real(self, tensor: int, stored: NDArray[Any]) -> NDArray[np.float32]:
-        parameters = self._details[tensor]["quantization_parameters"]
-        if not parameters["scales"].size:
-            return stored
-        return dequantized(stored, parameters["scales"], parameters["zero_points"], parameters["quantized_dimension"])
+        storage = self._storage(tensor)
+        return storage.real(stored) if storage else stored

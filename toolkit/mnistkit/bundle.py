@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from mnistkit import files, records
 from mnistkit.errors import BundleError, RecordError
@@ -68,7 +68,6 @@ class Original:
 class Calibration:
     """The training images that the activations' ranges were taken from."""
 
-    data_sha256: str
     samples: int
     seed: int
     indices_sha256: str
@@ -81,9 +80,10 @@ class Provenance:
 
     original: Original
     data: str
+    data_sha256: str
     labels: tuple[str, ...]  # the classes' names
     changes: tuple[str, ...]  # what was done to the network before it was converted
-    calibration: Calibration
+    calibration: Calibration | None  # None: nothing was calibrated
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,10 @@ def describe(path: Path) -> File:
 def looks_like_bundle(path: Path) -> bool:
     """Whether the folder holds a bundle's manifest, and no file that a bundle would not hold."""
     names = {entry.name for entry in path.iterdir()}
-    if MANIFEST not in names or not all(name in OWN_FILES or name.startswith("model.") for name in names):
+    artifacts = {
+        f"model.{quantization}.{format}" for quantization in get_args(Quantization) for format in get_args(Format)
+    }
+    if MANIFEST not in names or names - artifacts - set(OWN_FILES):
         return False
     return f'"mnistkit.{Manifest.schema}"'.encode() in files.read_bytes(path / MANIFEST)
 

@@ -76,6 +76,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """The same for a folder: the old one stays whole until the new one is complete."""
+    path = path.resolve()  # "." has no siblings
     temporary, old = _temporary_sibling(path), path.with_name(f".old-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -98,6 +98,14 @@ def save(model: KerasModel, path: Path) -> None:
         model.save(temporary)
 
 
+def set_weights(model: KerasModel, weights: list[Any]) -> None:
+    """Give the model these weights, and have its layers work out what they keep beside them."""
+    model.set_weights(weights)
+    for layer in model._flatten_layers():  # noqa: SLF001
+        if hasattr(layer, "finalize_state"):  # of an adapted Normalization
+            layer.finalize_state()
+
+
 def predict(model: KerasModel, images: Any) -> Any:
     """The model's own probabilities, float32 [N, classes], of raw images, uint8 [N, height, width, channels].
 
@@ -105,7 +113,7 @@ def predict(model: KerasModel, images: Any) -> Any:
     """
     try:
         with swallowed():
-            return model.predict(images, batch_size=500, verbose=0)
+            return model.predict(images, batch_size=500, verbose=0).astype("float32", copy=False)
     except Exception as error:  # a layer raises whatever it likes
         raise ModelError(f"the model can't be run: {_first_line(error)}", "see that it predicts in Keras") from error
 
@@ -153,6 +161,20 @@ def count_macs(model: KerasModel) -> int:
 
 def _layer_macs(layer: Any) -> int:
     if hasattr(layer, "layers"):
-        return count_macs(layer)
-    weights = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
-    return weights * math.prod(layer.output.shape[1:-1]) if weights else 0
+        return count_macs(_sized(layer))
+    kind = type(layer).__name__
+    weights: int = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+    if not weights or kind == "PReLU":
+        return 0
+    shape: tuple[int, ...] = (layer.input if kind == "Conv2DTranspose" else layer.output).shape[1:]
+    channels_first = getattr(layer, "data_format", "") == "channels_first"
+    return weights * math.prod(shape[1:] if channels_first else shape[:-1])
+
+
+def _sized(model: KerasModel) -> KerasModel:
+    """A model within a model, which need not know the size of its images, for the size that it is given there."""
+    if None not in model.inputs[0].shape[1:]:
+        return model
+    keras = import_keras()
+    given = model._inbound_nodes[-1].input_tensors[0].shape[1:]  # noqa: SLF001
+    return keras.models.clone_model(model, input_tensors=keras.Input(given))

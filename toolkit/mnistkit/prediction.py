@@ -58,7 +58,7 @@ def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
         raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {there}")
     ((artifact, runtime),) = pair(artifacts[:1])
     (probabilities,) = predict(
-        runtime, bundle.file(artifact), evaluation.images[index : index + 1], lambda amount: None
+        runtime, bundle.file(artifact), evaluation.images[index : index + 1], lambda amount: None, batch=1
     )
     truth, names = int(evaluation.labels[index]), bundle.manifest.provenance.labels
     return Answer(evaluation.images[index], tuple(map(float, probabilities)), truth, names)

@@ -12,7 +12,7 @@ from mnistkit.commands import options
 @click.command(short_help="Show what quantization did to each layer.")
 @options.bundle_argument
 @click.option(
-    "--images", type=click.IntRange(min=1), default=200, show_default=True, help="How many of the test images to run."
+    "--images", type=click.IntRange(1, 1000), default=200, show_default=True, help="How many of the test images to run."
 )
 @options.json_file
 def command(bundle: Path, images: int, json_path: Path | None) -> None:

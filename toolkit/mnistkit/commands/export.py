@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,14 @@ QUANTIZATIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 METHODS = ("minmax", "percentile", "entropy")
 
 
-class Labels(click.ParamType[tuple[str, ...]]):
+def labels(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
     """Names of classes: joined with commas, or a file with one a line."""
-
-    name = "labels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """The names."""
-        if isinstance(value, tuple):
-            return value
-        path = Path(value)
-        try:
-            names = path.read_text().splitlines() if path.is_file() else value.split(",")
-        except (OSError, ValueError) as error:
-            self.fail(f"{value} can't be read: {error}", param, ctx)
-        return tuple(name.strip() for name in names)
+    try:
+        # Not Path.is_file, which fails on what is too long for a path.
+        names = Path(value).read_text("utf-8").splitlines() if os.path.isfile(value) else value.split(",")  # noqa: PTH113
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{value} can't be read: {error}") from error
+    return tuple(name.strip() for name in names) if value else ()
 
 
 @click.command(short_help="Export a trained model as a bundle.")
@@ -46,8 +40,8 @@ class Labels(click.ParamType[tuple[str, ...]]):
 )
 @click.option(
     "--labels",
-    type=Labels(),
-    default=(),
+    callback=labels,
+    default="",
     metavar="NAMES",
     help="The classes' names, joined with commas, or a file with one a line.",
 )

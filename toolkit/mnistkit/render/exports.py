@@ -52,17 +52,19 @@ def _file(file: File) -> Facts:
 def _provenance(provenance: Provenance) -> Facts:
     original, calibration = provenance.original, provenance.calibration
     size = f"{original.parameters:,} parameters, {original.macs:,} MACs"
-    refused = f", {calibration.refused:,} refused for standing in the test set" if calibration.refused else ""
-    return {
+    facts = {
         "original": f"{original.name}, {size}, accuracy {percent(original.accuracy)}",
         "its SHA-256": original.sha256,
         "data": provenance.data,
-        "their SHA-256": calibration.data_sha256,
+        "their SHA-256": provenance.data_sha256,
         "labels": ", ".join(provenance.labels),
         "changes": "; ".join(provenance.changes) or "none",
-        "calibration": f"{calibration.samples:,} training images, seed {calibration.seed}{refused}",
-        "of indices": f"SHA-256 {calibration.indices_sha256}",
     }
+    if calibration:
+        refused = f", {calibration.refused:,} refused for standing in the test set" if calibration.refused else ""
+        facts["calibration"] = f"{calibration.samples:,} training images, seed {calibration.seed}{refused}"
+        facts["of indices"] = f"SHA-256 {calibration.indices_sha256}"
+    return facts
 
 
 def _making(making: Making) -> Facts:
@@ -103,7 +105,7 @@ def diagnosis_table(report: ArtifactReport) -> Table:
     grid = table(report.artifact, ("layer", "operator"), figures)
     for layer in report.layers:
         damage, weights = layer.activations, layer.weights
-        own = _decibels(layer.storage_snr_db), percent(layer.clipped), _decibels(weights.snr_db if weights else None)
+        own = _decibels(layer.storage_snr_db), percent(damage.clipped), _decibels(weights.snr_db if weights else None)
         all_in_all = _decibels(damage.snr_db) or "exact", f"{damage.cosine:.4f}", f"{damage.largest_error:.3g}"
         grid.add_row(layer.layer, layer.operator, *own, *all_in_all)
     return grid
