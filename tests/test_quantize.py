@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -293,6 +296,76 @@ def test_any_classifier_goes_all_the_way(mnistkit: Run, tmp_path: Path, suffix: 
     assert mnistkit("verify", tmp_path / "b", "--margin", 3).code == 0
     assert mnistkit("bench", tmp_path / "b", "--seconds", 0.1).code == 0
     assert mnistkit("diagnose", tmp_path / "b", "--images", 5).code == 0
+
+
+def adapted(layers: Any, image: Any) -> Any:
+    normalisation = layers.Normalization()
+    normalisation.adapt(np.random.default_rng(1).integers(0, 200, (50, 16, 20, 3)).astype(np.float32))
+    return layers.Flatten()(normalisation(image))
+
+
+def namesakes(layers: Any, image: Any) -> Any:
+    keras = keras_models.import_keras()
+    for _ in range(2):
+        parts = layers.Conv2D(4, 3, name="conv"), layers.BatchNormalization(name="norm"), layers.ReLU()
+        image = keras.Sequential([keras.Input(image.shape[1:]), *parts])(image)
+    return layers.Flatten()(image)
+
+
+def of_any_size(layers: Any, image: Any) -> Any:
+    keras = keras_models.import_keras()
+    any_image = keras.Input((None, None, 3))
+    backbone = keras.Model(any_image, layers.MaxPooling2D(3)(layers.Conv2D(4, 3)(any_image)))
+    return layers.Flatten()(backbone(image))
+
+
+def half_precision(layers: Any, image: Any) -> Any:
+    return layers.Flatten()(layers.Conv2D(4, 3, dtype="mixed_float16")(layers.Rescaling(1 / 255)(image)))
+
+
+def recurrent(layers: Any, image: Any) -> Any:
+    return layers.LSTM(6)(layers.Reshape((16, 60))(layers.Rescaling(1 / 255)(image)))
+
+
+def along_rows(layers: Any, image: Any) -> Any:
+    rows = layers.Softmax(axis=1)(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image)))
+    return layers.Flatten()(layers.MaxPooling2D(5)(rows))
+
+
+@pytest.mark.parametrize("body", [adapted, namesakes, of_any_size, half_precision, recurrent, along_rows])
+def test_unusual_networks_are_exported_right(mnistkit: Run, tmp_path: Path, body: Callable[[Any, Any], Any]) -> None:
+    keras = keras_models.import_keras()
+    keras.utils.set_random_seed(4)
+    image = keras.Input((16, 20, 3))
+    answer = keras.layers.Dense(3, "softmax", dtype="float32")(body(keras.layers, image))
+    keras.Model(image, answer).save(tmp_path / "model.keras")
+    place = ("--data", colourful(tmp_path), "--quantize", "float32", "--quantize", "dynamic")
+    outcome = mnistkit("export", tmp_path / "model.keras", *place)
+    assert outcome.code == 0, outcome.err
+    rows = json.loads(mnistkit("verify", tmp_path / "bundle", "--margin", 100, "--json", "-").out)["rows"]
+    assert {row["parity"]["agreement"] for row in rows if "float32" in row["artifact"]} == {1}
+    assert mnistkit("diagnose", tmp_path / "bundle", "--images", 5).code == 0
+
+
+def test_other_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    branched().save(tmp_path / "model.keras")
+    data = colourful(tmp_path)
+    sums = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "mnistkit", "export", "model.keras", "--data", data.name, "--out", seed]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        sums.append([artifact.sha256 for artifact in open_bundle(tmp_path / seed).manifest.artifacts])
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_any_number_of_calibration_images_will_do(
+    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path, method: str
+) -> None:
+    place = ("--data", few_digits, "--out", tmp_path / "b")
+    chosen = ("--quantize", "int8", "--calibration-samples", 57, "--calibration-method", method)
+    assert mnistkit("export", workspace / "model.keras", *place, *chosen).code == 0
 
 
 def test_an_unsupported_layer_is_one_line(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:

@@ -36,11 +36,11 @@ def readable(layer: str) -> str:
 
 
 def uniquely() -> Callable[[str], str]:
-    """A function that gives each name back as it is, and counts those that came before: a, a#2, a#3."""
+    """A function that gives each name back as it is, and counts those that came before: a, a.2, a.3."""
     seen: Counter[str] = Counter()
 
     def unique(name: str) -> str:
         seen[name] += 1
-        return name if seen[name] == 1 else unique(f"{name}#{seen[name]}")
+        return name if seen[name] == 1 else unique(f"{name}.{seen[name]}")
 
     return unique

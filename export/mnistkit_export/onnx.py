@@ -75,6 +75,8 @@ class Source:
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
         onnx.checker.check_model(proto)  # it writes operators that it doesn't know as they are
+        if len(proto.graph.input) != 1:
+            raise ValueError("a layer keeps a tensor that is no weight")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # standard operators
         options.optimized_model_filepath = str(self.scratch / "fused.onnx")

@@ -89,7 +89,11 @@ def _renamed(layer: Any, kind: Any = None) -> Any:
 def _replaced(layer: Any) -> Any:
     """The layer, or one that says the same in operators that convert well."""
     layers = import_keras().layers
-    calls = {layers.Flatten: _flatten, layers.UnitNormalization: _unit_normalize}
+    calls = {
+        layers.Flatten: _flatten,
+        layers.Normalization: _normalize,
+        layers.UnitNormalization: _unit_normalize,
+    }
     kind: Any = type(layer)
     if kind in calls and getattr(layer, "data_format", "") != "channels_first":  # that one transposes as well
         kind = type(kind.__name__, (kind,), {"call": calls[kind]})
@@ -103,6 +107,15 @@ def _flatten(layer: Any, inputs: Any) -> Any:
     the delegate in two, or, at a fixed batch, a constant that forbids any other.
     """
     return import_keras().ops.reshape(inputs, (-1, layer.compute_output_shape(inputs.shape)[1]))
+
+
+def _normalize(layer: Any, inputs: Any) -> Any:
+    """With mean and variance as constants of the graph: what a layer keeps as tensors, ONNX takes for inputs."""
+    import numpy as np
+
+    mean, variance = (np.asarray(part) for part in (layer.mean, layer.variance))
+    deviation = np.maximum(np.sqrt(variance), 1e-7)  # Keras's own epsilon
+    return inputs * deviation + mean if layer.invert else (inputs - mean) * (1 / deviation)
 
 
 def _unit_normalize(layer: Any, inputs: Any) -> Any:

@@ -67,7 +67,7 @@ class _Inside:
             self._interpreter.invoke()
             for output in outputs:
                 taken[output].append(self._interpreter.get_tensor(output))
-        return {output: np.concatenate(values) for output, values in taken.items()}
+        return {output: np.stack(values) for output, values in taken.items()}
 
     def name(self, operator: Operator) -> str:
         """The layer that the operator belongs to."""
