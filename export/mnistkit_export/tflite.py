@@ -80,7 +80,7 @@ class Source:
         )
         mixed: bytes = debugger.get_nondebug_quantized_model()
         # A float layer at an end takes or gives floats.
-        types = (tf.uint8 if tflite_file.quantizes_all(mixed, end) else tf.float32 for end in ("inputs", "outputs"))
+        types = (tf.uint8 if stored else tf.float32 for stored in tflite_file.stored_at_its_ends(mixed))
         content: bytes = modify_model_io_type(mixed, *types)
         return content
 

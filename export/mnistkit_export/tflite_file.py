@@ -95,8 +95,8 @@ def _names(model: Any, layers: Iterable[str]) -> dict[int, str]:
     names = _made(model, layers, unique)
     names |= {int(graph.inputs[0]): "image", int(graph.outputs[0]): "probabilities"}
     for operator in operators(model):
-        for output in operator.outputs:
-            names.setdefault(output, unique(operator.kind.lower()))
+        if operator.outputs[0] not in names:
+            names[operator.outputs[0]] = unique(operator.kind.lower())
         base = names[operator.outputs[0]]
         for place, tensor in enumerate(operator.inputs):
             if tensor >= 0 and tensor not in names:
@@ -113,13 +113,13 @@ def made_by(content: bytes, layers: Iterable[str], wanted: Iterable[str]) -> lis
     return [tensors[index].name.decode() for index, name in names.items() if name in wanted]
 
 
-def quantizes_all(content: bytes, tensor: str) -> bool:
-    """Whether nothing but a QUANTIZE takes the graph's input ("inputs"), or a DEQUANTIZE makes its output."""
+def stored_at_its_ends(content: bytes) -> tuple[bool, bool]:
+    """Whether nothing but a QUANTIZE takes the graph's input, and whether a DEQUANTIZE makes its output."""
     model = unpack(content)
-    (end,) = getattr(model.subgraphs[0], tensor)
-    if tensor == "inputs":
-        return all(one.kind == "QUANTIZE" for one in operators(model) if end in one.inputs)
-    return all(one.kind == "DEQUANTIZE" for one in operators(model) if end in one.outputs)
+    (image,), (answer,) = model.subgraphs[0].inputs, model.subgraphs[0].outputs
+    takers = {operator.kind for operator in operators(model) if image in operator.inputs}
+    makers = {operator.kind for operator in operators(model) if answer in operator.outputs}
+    return takers == {"QUANTIZE"}, makers == {"DEQUANTIZE"}
 
 
 def with_papers(content: bytes, papers: str) -> bytes:
