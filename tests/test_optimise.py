@@ -237,6 +237,7 @@ def test_logits_become_probabilities(kind: str) -> None:
         ("cnn_1/conv2d_1/convolution", "conv2d"),
         ("cnn_1/conv2d-1_1/Relu;cnn_1/conv2d-1_1/BiasAdd", "conv2d-1"),
         ("cnn_1/re_lu-1_1/Relu;cnn_1/conv2d-1_1/BiasAdd", "conv2d-1"),
+        ("resnet_1/conv2d_1/batchnorm/re_lu-1", "conv2d"),  # the layer's name comes before its operations'
         ("StatefulPartitionedCall_1:0", None),
     ],
 )
