@@ -9,9 +9,7 @@ from typing import ClassVar
 from mnistkit import bundle, files, records
 from mnistkit.bundle import Contents, File, Papers
 from mnistkit.errors import ModelError
-from mnistkit_export import onnx_file, tflite_file
-
-FORMATS = {".tflite": tflite_file, ".onnx": onnx_file}
+from mnistkit_export.artifacts import FILES
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def inspect(path: Path) -> Inspection:
     Raises ModelError where it is neither, or broken; MissingExtraError where the package that reads it isn't here;
     StorageError where it can't be read; RecordError where its papers are not what they should be.
     """
-    format = FORMATS.get(path.suffix)
+    format = FILES.get(path.suffix.removeprefix("."))
     if format is None:
         raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "name one, or a bundle")
     content = files.read_bytes(path)

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+ROLES = {1: "weights", 2: "bias"}  # of what an operator that has weights takes, by its place
 OWN_COUNT = re.compile(r"_(?=\d+$)")
 CONVERTERS_COUNT = re.compile(r"_\d+$")
 
@@ -33,6 +34,12 @@ def layer_of(path: str, layers: Iterable[str]) -> str | None:
 def readable(layer: str) -> str:
     """The layer's own name."""
     return re.sub(r"-(?=\d+$)", "_", layer)
+
+
+def constant_of(base: str, place: int, *, weighted: bool) -> str:
+    """What to call the constant that an operator called `base` takes at this place."""
+    role = ROLES.get(place, "constant") if weighted else "constant"
+    return f"{base}/{role}"
 
 
 def uniquely() -> Callable[[str], str]:

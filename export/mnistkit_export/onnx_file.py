@@ -8,11 +8,10 @@ from typing import Any
 from mnistkit import __version__
 from mnistkit.bundle import Contents, Tensor
 from mnistkit.extras import missing
-from mnistkit_export.naming import layer_of, readable, uniquely
+from mnistkit_export.naming import constant_of, layer_of, readable, uniquely
 
 PAPERS = "mnistkit"  # the key of ours in the metadata
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-ROLES = {1: "weights", 2: "bias"}  # of their inputs, by their place
 # Which onnxruntime first knew an operator set: https://onnxruntime.ai/docs/reference/compatibility.html
 FIRST_RUNTIME = {9: "0.3", 10: "0.4", 11: "1.0", 12: "1.3", 13: "1.6", 14: "1.8", 15: "1.10", 16: "1.11", 17: "1.12"}
 
@@ -39,8 +38,7 @@ def named(proto: Any, layers: Iterable[str]) -> Any:
         base = f"{readable(layer)}/{node.op_type}" if layer else node.op_type
         for place, tensor in enumerate(node.input):
             if tensor in constants and tensor not in names:
-                role = ROLES.get(place) if node.op_type in WEIGHTED else None
-                names[tensor] = unique(f"{base}/{role or 'constant'}")
+                names[tensor] = unique(constant_of(base, place, weighted=node.op_type in WEIGHTED))
         node.name = unique(base)
         for output in node.output:
             names.setdefault(output, node.name if output == node.output[0] else unique(base))

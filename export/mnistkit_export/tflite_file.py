@@ -8,14 +8,13 @@ from typing import Any
 
 from mnistkit.bundle import Contents, Tensor
 from mnistkit.extras import missing
-from mnistkit_export.naming import layer_of, readable, uniquely
+from mnistkit_export.naming import constant_of, layer_of, readable, uniquely
 
 PAPERS = b"mnistkit"  # the metadata entry that holds ours
 VERSION = b"min_runtime_version"  # the converter's own, which runtimes read
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of the weights, as the schema asks for: the Python packer by itself does not
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-ROLES = {1: "weights", 2: "bias"}  # of their inputs, by their place
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # operators that change how a value is stored, and not the value
 
 
@@ -100,8 +99,7 @@ def _names(model: Any, layers: Iterable[str]) -> dict[int, str]:
         base = names[operator.outputs[0]]
         for place, tensor in enumerate(operator.inputs):
             if tensor >= 0 and tensor not in names:
-                role = ROLES.get(place) if operator.kind in WEIGHTED else None
-                names[tensor] = unique(f"{base}/{role or 'constant'}")
+                names[tensor] = unique(constant_of(base, place, weighted=operator.kind in WEIGHTED))
     return names
 
 
