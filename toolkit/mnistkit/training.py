@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -81,6 +82,7 @@ def train(
     keras = keras_models.import_keras()
     pictures.require()
     _make_reproducible(keras, seed)
+    _limit_threads(recipe.threads)
     model = _network(recipe, data, start)
     training, held_out = data.hold_out(recipe.validation)
     started = time.perf_counter()
@@ -132,6 +134,14 @@ def _make_reproducible(keras: Any, seed: int) -> None:
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def _limit_threads(threads: int | None) -> None:
+    import tensorflow as tf
+
+    if threads:
+        with contextlib.suppress(RuntimeError):  # a process that has used TensorFlow already keeps its threads
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
 def _fit(
