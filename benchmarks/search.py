@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mnistkit import console, records
 from mnistkit.data import mnist
-from mnistkit.recipes import RECIPES, Layer, layer, normalised, softmax
+from mnistkit.recipes import RECIPES, Layer, conv, layer, normalised, softmax
 from mnistkit.training import History, train
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "search.jsonl"
@@ -62,6 +62,7 @@ NETWORKS = {
     "edge-strided-24-32-32": strided((24, 3, 2), *SMALL[1:]),
     "edge-strided-dropout": strided(*SMALL, end=dropout(0.2)),
     "edge-strided-dropout-more": strided(*SMALL, end=dropout(0.4)),
+    "edge-strided-dropout-late": (EDGE.layers[0], conv(16, strides=2), *strided(*SMALL, end=dropout(0.4))[4:]),
     "edge-strided-padded": padded(),
     "edge-strided-padded-dropout": padded(*dropout(0.2)),
 }
