@@ -25,10 +25,11 @@ LAYERS = [
         "mnistkit_bench",
         "mnistkit.training",
         "mnistkit.prediction",
-        "mnistkit.verification",
+        "mnistkit.junit",
         "mnistkit.render",
     },
-    {"mnistkit.console"},
+    {"mnistkit.console", "mnistkit.verification"},
+    {"mnistkit.predictions"},
     {"mnistkit.augmentation", "mnistkit.networks"},
     {
         "mnistkit.pictures",
@@ -45,12 +46,16 @@ LAYERS = [
         "mnistkit.progress",
         "mnistkit.native_output",
         "mnistkit.versions",
+        "mnistkit.paired",
+        "mnistkit.sampling",
+        "mnistkit.machine",
+        "mnistkit.children",
     },
     {"mnistkit.files", "mnistkit.pythons"},
     {"mnistkit.errors", "mnistkit"},
 ]
 LIGHT = {"click", "mnistkit", "mnistkit_export", "mnistkit_bench"}
-RENDERING = {"mnistkit.render": {"rich"}, "mnistkit.render.exports": {"rich"}}
+RENDERING = {"mnistkit.render": {"rich"}, "mnistkit.render.exports": {"rich"}, "mnistkit.render.verdicts": {"rich"}}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

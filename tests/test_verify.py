@@ -52,7 +52,7 @@ def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Run, b
     assert outcome.code == 1
     assert outcome.out.count("FAIL") == 7
     assert "model.int8.onnx on onnxruntime: it loses" in outcome.out
-    assert not records.read(tmp_path / "verify.json", VerifyReport, "").passed
+    assert records.read(tmp_path / "verify.json", VerifyReport, "").verdict == "FAIL"
     assert mnistkit("verify", bundle, "--margin", 50).code == 0
 
 

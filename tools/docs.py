@@ -21,6 +21,7 @@ from rich.console import Console
 import recipe_records
 import schemas
 from mnistkit import cli, records, render
+from mnistkit.render import verdicts
 from mnistkit.training import History, Run
 from mnistkit.verification import VerifyReport
 from mnistkit_bench.results import BenchReport
@@ -62,7 +63,7 @@ def transcript(workspace: str) -> str:
     console = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
     with console.capture() as capture:
         console.print(render.run_line(run), soft_wrap=True)
-        console.print(render.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
+        console.print(verdicts.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
         console.print(render.bench_table(records.read(folder / "bench.json", BenchReport, "")))
     lines += [line.rstrip() for line in capture.get().splitlines()]
     return "\n".join(["```text", "$ make", *lines, "```", ""])

@@ -8,9 +8,10 @@ import typing
 from typing import Any, Literal, Union
 
 from mnistkit.bundle import Manifest, Papers
+from mnistkit.predictions import PredictionsRecord
 from mnistkit.records import Record
 from mnistkit.training import History, Run
-from mnistkit.verification import VerifyReport
+from mnistkit.verification import Comparison, VerifyReport
 from mnistkit_bench.results import BenchReport
 from mnistkit_export.diagnose import Diagnosis
 from mnistkit_export.inspection import Inspection
@@ -22,7 +23,9 @@ RECORDS: tuple[type[Record], ...] = (
     Diagnosis,
     Run,
     History,
+    PredictionsRecord,
     VerifyReport,
+    Comparison,
     BenchReport,
 )
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

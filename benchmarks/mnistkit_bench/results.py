@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mnistkit import records
-from mnistkit_bench.machine import Machine
+from mnistkit.machine import Machine
 from mnistkit_bench.statistics import Latency
 
 

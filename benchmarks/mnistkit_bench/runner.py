@@ -6,21 +6,16 @@ So whatever slows the machine for a while slows all of them alike.
 from __future__ import annotations
 
 import contextlib
-import json
-import selectors
-import subprocess
-import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
 
 from mnistkit.bundle import Artifact, Bundle
-from mnistkit.errors import WorkerError
+from mnistkit.children import Child
+from mnistkit.machine import this_machine
 from mnistkit.progress import SILENT, Progress
 from mnistkit.runtimes import Runtime, pair, runtime_versions
-from mnistkit_bench.machine import this_machine
 from mnistkit_bench.results import BenchReport, Measurement
 from mnistkit_bench.statistics import summarise
 
@@ -44,42 +39,9 @@ class Worker:
     """A worker process, and the times it has answered so far."""
 
     job: Job
-    process: subprocess.Popen[str]
-    requests: IO[str]
-    answers: IO[str]
+    child: Child
     cold: dict[str, float] = field(default_factory=dict)
     times: array[int] = field(default_factory=lambda: array("Q"))  # nanoseconds
-
-    def send(self, request: dict[str, object]) -> None:
-        """Hand it one line."""
-        with contextlib.suppress(BrokenPipeError):  # its answer, or the lack of one, tells why
-            self.requests.write(json.dumps(request) + "\n")
-            self.requests.flush()
-
-    def answer(self, seconds: float) -> dict[str, Any]:
-        """Its next line; raises WorkerError where that doesn't come in `seconds`, or tells of a failure."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.answers, selectors.EVENT_READ)
-            if not selector.select(seconds):
-                raise self.failure(f"gave no answer in {seconds:.0f} s")
-        line = self.answers.readline()
-        if not line:
-            code = self.process.wait(PATIENCE_SECONDS)
-            raise self.failure(f"died by signal {-code}" if code < 0 else f"stopped with exit code {code}")
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise self.failure(f"answered {line[:40].strip()!r}")
-        if "error" in answer:
-            raise self.failure(answer["error"])
-        return answer
-
-    def failure(self, what: str) -> WorkerError:
-        """The error that names this worker."""
-        where = f"the worker for {self.job.artifact.name} on {self.job.runtime.name}"
-        return WorkerError(f"{where} {what}", "see whether 'mnistkit verify' runs it")
 
 
 def bench(bundle: Bundle, runtimes: tuple[str, ...], seconds: float, progress: Progress = SILENT) -> BenchReport:
@@ -87,7 +49,7 @@ def bench(bundle: Bundle, runtimes: tuple[str, ...], seconds: float, progress: P
 
     Raises MissingExtraError where a runtime isn't installed, WorkerError where a worker fails.
     """
-    pairs = list(pair(bundle.manifest.artifacts, runtimes))
+    pairs = pair(bundle.manifest.artifacts, runtimes, for_devices=True)
     test_set = bundle.file(bundle.manifest.test_set)
     workers = measure([Job(bundle.file(artifact), runtime, test_set) for artifact, runtime in pairs], seconds, progress)
     measurements = tuple(_measurement(artifact, worker) for (artifact, _), worker in zip(pairs, workers, strict=True))
@@ -100,7 +62,7 @@ def measure(jobs: list[Job], seconds: float, progress: Progress = SILENT) -> lis
     with _workers(jobs) as workers:
         with progress.task("starting and warming up", len(workers)) as advance:
             for worker in workers:
-                worker.cold = worker.answer(PATIENCE_SECONDS)
+                worker.cold = worker.child.answer(PATIENCE_SECONDS)
                 _run(worker, WARM_UP_SECONDS)
                 advance(1)
         with progress.task("measuring", rounds) as advance:
@@ -112,8 +74,8 @@ def measure(jobs: list[Job], seconds: float, progress: Progress = SILENT) -> lis
 
 
 def _run(worker: Worker, seconds: float) -> list[int]:
-    worker.send({"seconds": seconds})
-    times: list[int] = worker.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
+    worker.child.send({"seconds": seconds})
+    times: list[int] = worker.child.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
     return times
 
 
@@ -134,9 +96,10 @@ def _workers(jobs: list[Job]) -> Iterator[list[Worker]]:
     workers: list[Worker] = []
     try:
         for job in jobs:
-            worker = _start(job)
+            name = f"the worker for {job.artifact.name} on {job.runtime.name}"
+            worker = Worker(job, Child("mnistkit_bench.worker", name, "see whether 'mnistkit verify' runs it"))
             workers.append(worker)
-            worker.send(
+            worker.child.send(
                 {
                     "artifact": str(job.artifact),
                     "runtime": job.runtime.name,
@@ -147,16 +110,4 @@ def _workers(jobs: list[Job]) -> Iterator[list[Worker]]:
         yield workers
     finally:
         for worker in workers:
-            worker.process.kill()
-            worker.process.communicate()
-
-
-def _start(job: Job) -> Worker:
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mnistkit_bench.worker"],  # -P: nothing is imported from the current folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    return Worker(job, process, cast(IO[str], process.stdin), cast(IO[str], process.stdout))
+            worker.child.close()

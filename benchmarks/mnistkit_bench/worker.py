@@ -6,14 +6,11 @@ region holds the runtime's own call and nothing else.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import files
+from mnistkit import children, files
 from mnistkit.runtimes import RUNTIMES, Session
 
 if TYPE_CHECKING:
@@ -25,22 +22,14 @@ IMAGES = 1000  # of the test set, taken in turn
 
 def main() -> None:
     """Serve one runner until it closes standard input."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a runtime prints must not mix with the answers
-    try:
-        job = json.loads(sys.stdin.readline())
-        session, images, cold = _open(job)
-        print(json.dumps(cold), file=answers)
+    with children.conversation() as (requests, reply):
+        session, images, cold = _open(next(requests))
+        reply(cold)
         position = 0
-        for line in sys.stdin:
-            times = _measure(session, images, position, **json.loads(line))
+        for request in requests:
+            times = _measure(session, images, position, **request)
             position += len(times)
-            print(json.dumps({"nanoseconds": times}), file=answers)
-    except KeyboardInterrupt:  # the runner tells the user
-        sys.exit(130)
-    except Exception as error:
-        print(json.dumps({"error": " ".join(str(error).split()) or type(error).__name__}), file=answers)
-        sys.exit(1)
+            reply({"nanoseconds": times})
 
 
 def _open(job: dict[str, Any]) -> tuple[Session, NDArray[np.uint8], dict[str, float]]:

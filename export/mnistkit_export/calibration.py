@@ -10,6 +10,7 @@ from mnistkit import files
 from mnistkit.bundle import Calibration
 from mnistkit.data.dataset import Dataset, Labelled
 from mnistkit.errors import DataError
+from mnistkit.sampling import rank_in_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> Representative:
             f"calibration wants {samples} training images and may choose from {len(order)}{known}",
             "bring more, or ask for fewer with --calibration-samples",
         )
-    indices = np.sort(order[_rank_in_class(data.y_train[order]).argsort(kind="stable")[:samples]])
+    indices = np.sort(order[rank_in_class(data.y_train[order]).argsort(kind="stable")[:samples]])
     images = data.x_train[indices].astype(np.float32)
     # A range of 0 to 255 makes the scale of the quantized input 1, so that a stored byte is a raw pixel.
     images[0].flat[:2] = 0, 255
@@ -64,14 +65,3 @@ def _known(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.b
 
     seen = {hashlib.sha256(image.data).digest() for image in others}
     return np.fromiter((hashlib.sha256(image.data).digest() in seen for image in images), bool, len(images))
-
-
-def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each label, how many of its kind stand before it: taking low ranks first takes classes in turn."""
-    import numpy as np
-
-    ranks = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        (places,) = np.nonzero(labels == label)
-        ranks[places] = np.arange(len(places))
-    return ranks

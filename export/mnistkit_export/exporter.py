@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistkit import bundle, files, keras_models, records
-from mnistkit.bundle import Bundle, Manifest, Original, Provenance
+from mnistkit.bundle import Bundle, EvaluationSet, Manifest, Original, Provenance
 from mnistkit.data.dataset import Dataset
 from mnistkit.errors import BundleError, ExportError, ModelError, OptionError
 from mnistkit.keras_models import KerasModel
@@ -68,9 +68,8 @@ def export(
     images = representative.images if representative else data.x_train[:0].astype("float32")
     with files.replacing_folder(out) as folder:
         artifacts = tuple(Maker(prepared, images, provenance, options, bound, progress).make(kinds, folder))
-        files.write_npz(folder / bundle.TEST_SET, {"images": data.x_test, "labels": data.y_test})
-        files.write_npz(folder / bundle.REFERENCE, {"probabilities": reference})
-        test_set, answers = (bundle.describe(folder / name) for name in (bundle.TEST_SET, bundle.REFERENCE))
+        evaluation = EvaluationSet(data.x_test, data.y_test, reference)
+        test_set, answers = bundle.write_evaluation_set(folder, evaluation)
         records.write(folder / bundle.MANIFEST, Manifest(provenance, test_set, answers, artifacts))
     return bundle.open_bundle(out)
 

@@ -2,7 +2,7 @@
 
     model.<quantization>.<format>   the artifacts
     testset.npz                     images, uint8 [N, height, width, channels], and labels, int64 [N]
-    reference.npz                   the original model's probabilities on them, float32 [N, classes]
+    reference.npz                   the original model's probabilities on them, float32 [N, classes], and which they are
     manifest.json                   what each file is, with its SHA-256
 
 Nothing is opened before its checksum holds: a flipped bit in an artifact runs without a word.
@@ -160,6 +160,11 @@ class EvaluationSet:
     labels: NDArray[np.int64]  # [N]
     reference: NDArray[np.float32]  # [N, classes]
 
+    @property
+    def digest(self) -> str:
+        """What tells these images and labels from others."""
+        return files.sha256_of_arrays(self.images, self.labels)
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -177,10 +182,13 @@ class Bundle:
         """The test set and the reference; raises BundleError where they don't fit each other."""
         try:
             images = files.read_npz(self.file(self.manifest.test_set), ("images", "labels"))
-            reference = files.read_npz(self.file(self.manifest.reference), ("probabilities",))
-            return _evaluation_set(
+            reference = files.read_npz(self.file(self.manifest.reference), ("probabilities", "test_set_sha256"))
+            evaluation = _evaluation_set(
                 images["images"], images["labels"], reference["probabilities"], len(self.manifest.provenance.labels)
             )
+            if reference["test_set_sha256"].tolist() != evaluation.digest:
+                raise ValueError("the original's answers are on other images")
+            return evaluation
         except ValueError as error:
             raise BundleError(f"{self.path}: the test set is broken: {error}", EXPORT_AGAIN) from error
 
@@ -188,6 +196,16 @@ class Bundle:
 def describe(path: Path) -> File:
     """The manifest's entry for the file at `path`."""
     return File(path.name, files.sha256_of(path), path.stat().st_size)
+
+
+def write_evaluation_set(folder: Path, evaluation: EvaluationSet) -> tuple[File, File]:
+    """Write the test set and the reference, which says what test set it is for; their entries in the manifest."""
+    import numpy as np
+
+    identity = np.array(evaluation.digest)
+    files.write_npz(folder / TEST_SET, {"images": evaluation.images, "labels": evaluation.labels})
+    files.write_npz(folder / REFERENCE, {"probabilities": evaluation.reference, "test_set_sha256": identity})
+    return describe(folder / TEST_SET), describe(folder / REFERENCE)
 
 
 def looks_like_bundle(path: Path) -> bool:

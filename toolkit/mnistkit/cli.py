@@ -1,6 +1,7 @@
 """The command line: lazy commands, and the ONE place where an error becomes a message and an exit code.
 
-Exit codes: 0 done · 1 a check failed · 2 usage or broken input · 70 a bug in mnistkit · 130 interrupted.
+Exit codes: 0 done · 1 a check failed · 2 usage or broken input · 3 too few images to tell · 70 a bug in mnistkit ·
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,19 @@ import click
 from mnistkit import __version__, files
 from mnistkit.errors import MnistkitError
 
-COMMANDS = ("data", "recipes", "train", "predict", "export", "inspect", "diagnose", "verify", "bench", "summary")
+COMMANDS = (
+    "data",
+    "recipes",
+    "train",
+    "predict",
+    "export",
+    "inspect",
+    "diagnose",
+    "verify",
+    "compare",
+    "bench",
+    "summary",
+)
 BUG, INTERRUPTED, TERMINATED = 70, 130, 143
 
 

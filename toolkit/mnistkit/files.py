@@ -150,6 +150,15 @@ def sha256_of(path: Path) -> str:
         raise storage_error("read", path, error) from error
 
 
+def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
+    """The SHA-256 over the dtypes, shapes and contents of arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
 def write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write `arrays` as a compressed npz, atomically; the same arrays give the same bytes."""
     import numpy as np

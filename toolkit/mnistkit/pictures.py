@@ -42,18 +42,19 @@ def curves(figures: Mapping[str, Sequence[float]]) -> bytes:
     return _png(figure)
 
 
-def digits(images: NDArray[np.uint8], labels: NDArray[np.int64], first: int) -> bytes:
-    """A sheet of images [N, height, width, channels], each with its index, from `first` on, and label, as a PNG."""
+def sheet(images: NDArray[np.uint8], titles: Sequence[str]) -> bytes:
+    """A sheet of images [N, height, width, channels], each under its title, as a PNG."""
     columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    figure = _figure(max(1.2 * columns, 2.4), 1.5 * rows)
+    lines = max(title.count("\n") for title in titles)
+    figure = _figure(max(1.2 * columns, 2.4), (1.5 + 0.15 * lines) * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
-    for offset, (panel, image, label) in enumerate(zip(panels, images, labels, strict=False)):
+    for panel, image, title in zip(panels, images, titles, strict=False):
         colour = image.shape[-1] == 3
         panel.imshow(image if colour else image.mean(axis=-1), cmap=None if colour else "gray_r", vmin=0, vmax=255)
-        panel.set_title(f"{first + offset}: {label}", fontsize=9)
+        panel.set_title(title, fontsize=9 if lines == 0 else 7)
     return _png(figure)
 
 

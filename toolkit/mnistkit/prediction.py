@@ -11,7 +11,7 @@ from mnistkit.bundle import Bundle
 from mnistkit.data.dataset import check_index
 from mnistkit.errors import ModelError
 from mnistkit.runtimes import pair
-from mnistkit.runtimes.inference import predict
+from mnistkit.runtimes.isolation import isolation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def of_model(path: Path, data: Dataset, index: int) -> Answer:
 def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
     """What an artifact of the bundle, the first unless named, answers on image `index` of its test set.
 
-    Raises DataError where there is no such image, ModelError where there is no such artifact, SessionError
+    Raises DataError where there is no such image, ModelError where there is no such artifact, WorkerError
     where it can't be run.
     """
     evaluation = bundle.evaluation_set()
@@ -56,9 +56,8 @@ def of_bundle(bundle: Bundle, name: str | None, index: int) -> Answer:
     if not artifacts:
         there = ", ".join(artifact.file for artifact in bundle.manifest.artifacts)
         raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {there}")
-    ((artifact, runtime),) = pair(artifacts[:1])
-    (probabilities,) = predict(
-        runtime, bundle.file(artifact), evaluation.images[index : index + 1], lambda amount: None, batch=1
-    )
+    artifact, runtime = pair(artifacts[:1])[0]
     truth, names = int(evaluation.labels[index]), bundle.manifest.provenance.labels
+    with isolation(evaluation.images[index : index + 1], len(names)) as isolated:
+        (probabilities,), _ = isolated.predict(runtime, bundle.file(artifact), 1, lambda amount: None)
     return Answer(evaluation.images[index], tuple(map(float, probabilities)), truth, names)

@@ -40,7 +40,8 @@ def show(index: int, count: int, test: bool, png: Path | None, data: Path | None
 
     images, labels = options.load_data(data, console.Terminal()).pick(index, count, test=test)
     if png:
-        files.write_bytes(png, pictures.digits(images, labels, index))
+        titles = [f"{index + offset}: {label}" for offset, label in enumerate(labels)]
+        files.write_bytes(png, pictures.sheet(images, titles))
         console.show(f"wrote {png}")
         return
     for offset, (image, label) in enumerate(zip(images, labels, strict=True)):

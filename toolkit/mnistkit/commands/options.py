@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from mnistkit.data.dataset import Dataset
+    from mnistkit.parity import Verdict
     from mnistkit.progress import Progress
 
 WORKSPACE = Path("build/cnn")
@@ -44,9 +45,24 @@ runtime = click.option(
     "--runtime",
     "runtimes",
     multiple=True,
-    type=click.Choice(["litert", "onnxruntime"]),
-    help="Use this runtime alone (repeatable); all by default.",
+    type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime"]),
+    help="Use this runtime alone (repeatable); by default all that are installed.",
 )
+margin = click.option(
+    "--margin",
+    type=FiniteRange(0, 100, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="How many percentage points of accuracy may be lost.",
+)
+allow_inconclusive = click.option(
+    "--allow-inconclusive", is_flag=True, help="Exit with 0 even where there are too few images to tell."
+)
+
+
+def exit_code(verdict: Verdict, *, allow_inconclusive: bool) -> int:
+    """What a verdict makes a command end with."""
+    return {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 0 if allow_inconclusive else 3}[verdict]
 
 
 def load_data(path: Path | None, progress: Progress) -> Dataset:

@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.commands import options
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 
 @click.command(short_help="Check that a bundle is as right as the model.")
 @options.bundle_argument
 @options.runtime
-@click.option(
-    "--margin",
-    type=options.FiniteRange(0, 100),
-    default=0.2,
-    show_default=True,
-    help="How many percentage points of accuracy an artifact may lose.",
-)
+@options.margin
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask only N images, the classes in their shares.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Which N images.")
+@options.allow_inconclusive
+@click.option("--show-flips", is_flag=True, help="Show the images that were broken or mended.")
+@click.option("--png", type=options.PATH, metavar="FILE", help="Write those images as a picture.")
 @options.json_file
+@click.option("--junit", type=options.PATH, metavar="FILE", help="Write the result as JUnit XML.")
+@click.option("--save", type=options.PATH, metavar="FILE", help="Write all answers, for 'mnistkit compare'.")
 @click.pass_context
-def command(ctx: click.Context, bundle: Path, runtimes: tuple[str, ...], margin: float, json_path: Path | None) -> None:
+def command(
+    ctx: click.Context,
+    bundle: Path,
+    runtimes: tuple[str, ...],
+    margin: float,
+    limit: int | None,
+    seed: int,
+    allow_inconclusive: bool,
+    show_flips: bool,
+    png: Path | None,
+    json_path: Path | None,
+    junit: Path | None,
+    save: Path | None,
+) -> None:
     """Check that a bundle (build/cnn/bundle by default) is as right as the original model.
 
-    Holds every file against its SHA-256, runs every artifact on all test images, and compares with the
-    original model's own answers. Exit code 1 if an artifact loses more than the margin.
+    Holds every file against its SHA-256, runs every artifact on all test images, each runtime in a process of its
+    own, and tests that no artifact is worse than the original by more than the margin. Exit code 1 if one is, 3 if
+    there are too few images to tell.
     """
-    from mnistkit import console, render, verification
+    from mnistkit import console, files, pictures, predictions, verification
     from mnistkit.bundle import open_bundle
+    from mnistkit.junit import to_xml
+    from mnistkit.render import verdicts
 
-    report = verification.verify(open_bundle(bundle), runtimes, margin, console.Terminal())
-    console.deliver(report, json_path, render.verify_table(report), *render.failures(report))
-    ctx.exit(0 if report.passed else 1)
+    if png:
+        pictures.require()
+    opened = open_bundle(bundle)
+    gathered = predictions.gather(opened, runtimes, limit, seed, console.Terminal())
+    report = verification.judge(gathered, margin)
+    flipped = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
+    shown: list[RenderableType] = [verdicts.verify_table(report), *verdicts.remarks(report)]
+    if show_flips:
+        shown += [verdicts.flips_table(flipped), *verdicts.flips_as_blocks(flipped, opened.evaluation_set().images)]
+    console.deliver(report, json_path, *shown)
+    if save:
+        predictions.save(save, gathered)
+    if junit:
+        files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
+    if png:
+        indices, titles = verdicts.flips_for_sheet(flipped)
+        files.write_bytes(png, pictures.sheet(opened.evaluation_set().images[indices], titles))
+    ctx.exit(options.exit_code(report.verdict, allow_inconclusive=allow_inconclusive))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,11 +73,7 @@ class Dataset:
     @property
     def digest(self) -> str:
         """A SHA-256 over the shapes and contents of the four arrays."""
-        digest = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array.data)
-        return digest.hexdigest()
+        return files.sha256_of_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
 
 def check_index(index: int, count: int) -> None:

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
     from mnistkit.bundle import Bundle, Contents
     from mnistkit.keras_models import LayerSummary
+    from mnistkit.parity import Parity
     from mnistkit.prediction import Answer
     from mnistkit.recipes import Recipe
     from mnistkit.training import Run
-    from mnistkit.verification import Row, VerifyReport
+    from mnistkit.verification import VerifyReport
     from mnistkit_bench.results import BenchReport
 
 SHADES = " ░▒▓█"
 BAR_WIDTH = 50
-_STYLES = {"PASS": "green", "FAIL": "bold red"}
+_STYLES = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 
 
 def kilobytes(count: int) -> str:
@@ -46,9 +47,9 @@ def microseconds(value: float) -> str:
     return f"{value:,.1f}"
 
 
-def verdict(row: Row) -> Text:
-    """PASS or FAIL, coloured."""
-    return Text(row.parity.verdict, _STYLES[row.parity.verdict])
+def verdict(parity: Parity) -> Text:
+    """PASS, FAIL or INCONCLUSIVE, coloured."""
+    return Text(parity.verdict, _STYLES[parity.verdict])
 
 
 def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: str = "") -> Table:
@@ -131,28 +132,6 @@ def answer_text(answer: Answer) -> Text:
     return lines
 
 
-def verify_table(report: VerifyReport) -> Table:
-    """One line an artifact and runtime."""
-    images = report.rows[0].parity.images if report.rows else 0
-    grid = table(
-        f"Parity with the original ({percent(report.original_accuracy)}) on {images:,} test images",
-        ("artifact", "runtime"),
-        ("accuracy", "difference", "agreement", "verdict"),
-        f"difference in percentage points; a loss of more than {report.margin:g} fails",
-    )
-    for row in report.rows:
-        parity = row.parity
-        figures = percent(parity.accuracy), points(parity.difference), percent(parity.agreement)
-        grid.add_row(row.artifact, row.runtime, *figures, verdict(row))
-    return grid
-
-
-def failures(report: VerifyReport) -> list[str]:
-    """A line for each row that failed, with the reason."""
-    rows = (row for row in report.rows if row.parity.reason)
-    return [f"{row.artifact} on {row.runtime}: {row.parity.reason}" for row in rows]
-
-
 def bench_table(report: BenchReport) -> Table:
     """One line a measurement."""
     machine = report.machine
@@ -178,7 +157,7 @@ def summary_table(verified: VerifyReport, measured: BenchReport) -> Table:
         if found := measurements.get((row.artifact, row.runtime)):
             latency = found.latency
             measured_cells = [microseconds(latency.p50), microseconds(latency.p99), kilobytes(found.bytes)]
-        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), verdict(row), *measured_cells)
+        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), verdict(row.parity), *measured_cells)
     return grid
 
 

@@ -1,4 +1,4 @@
-"""What executes artifacts: one file a runtime, behind one small protocol.
+"""What executes artifacts: runtimes, one file a format, behind one small protocol.
 
 A session is an artifact opened by a runtime, for batches of one size. `load` puts images in, `run` is the
 runtime's own call and nothing else, so that it can be timed, and `read` takes the probabilities out.
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mnistkit.errors import SessionError
+from mnistkit.errors import MnistkitError, SessionError
 from mnistkit.extras import missing
 from mnistkit.versions import versions
 
@@ -42,16 +42,26 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Runtime:
-    """A package that can open artifacts of one format; the code for it is the module of its name beside this one."""
+    """A package that can open artifacts of one format; the code for it is the module of that name beside this one."""
 
     name: str
     format: str
     distribution: str
+    module: str
     extra: str
+    for_devices: bool = True
+    successor: str | None = None  # where the package itself has no later versions
+
+    @property
+    def remedy(self) -> str:
+        """What may help where it fails."""
+        if self.successor:
+            return f"{self.name} has no later version: use {self.successor}, pip install 'mnistkit[device]'"
+        return f"try another version, pip install -U {self.distribution}, or another --runtime"
 
     def installed(self) -> bool:
         """Whether this environment has the package; imports nothing of it."""
-        return importlib.util.find_spec(self.distribution.replace("-", "_")) is not None
+        return importlib.util.find_spec(self.module.partition(".")[0]) is not None
 
     def require(self) -> None:
         """Raise MissingExtraError, with the pip command that helps, unless it is installed."""
@@ -61,7 +71,7 @@ class Runtime:
     def preload(self) -> None:
         """Import the package, so that `open` need not; raises MissingExtraError where it isn't installed."""
         self.require()
-        self._module().import_runtime()
+        self._code().import_runtime(self.module)
 
     def open(self, artifact: Path, batch: int = 1, threads: int = 1) -> Session:
         """The artifact, opened; `batch` is a wish, which one exported at a fixed batch can refuse.
@@ -70,23 +80,32 @@ class Runtime:
         """
         self.require()
         try:
-            session: Session = self._module().open_session(artifact, batch, threads)
+            session: Session = self._code().open_session(self.module, artifact, batch, threads)
+        except MnistkitError:
+            raise
         except Exception as error:  # each runtime has exceptions of its own
             reason = " ".join(str(error).split())[:200]
-            raise SessionError(
-                f"{self.name} can't load {artifact.name}: {reason}", f"upgrade it: pip install -U {self.distribution}"
-            ) from error
+            raise SessionError(f"{self.name} can't load {artifact.name}: {reason}", self.remedy) from error
         return session
 
-    def _module(self) -> ModuleType:
-        return importlib.import_module(f"{__name__}.{self.name.replace('-', '_')}")
+    def _code(self) -> ModuleType:
+        return importlib.import_module(f"{__name__}.{self.format}")
 
 
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("litert", "tflite", "ai-edge-litert", "device"),
-        Runtime("onnxruntime", "onnx", "onnxruntime", "device"),
+        Runtime("litert", "tflite", "ai-edge-litert", "ai_edge_litert.interpreter", "device"),
+        Runtime(
+            "tflite-runtime",
+            "tflite",
+            "tflite-runtime",
+            "tflite_runtime.interpreter",
+            "tflite-runtime",
+            successor="litert",
+        ),
+        Runtime("tensorflow", "tflite", "tensorflow", "tensorflow.lite.python.interpreter", "train", for_devices=False),
+        Runtime("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "device"),
     )
 }
 
@@ -102,18 +121,29 @@ class Formatted(Protocol):
 A = TypeVar("A", bound=Formatted)
 
 
-def pair(artifacts: Iterable[A], names: tuple[str, ...] = ()) -> list[tuple[A, Runtime]]:
-    """Each artifact with each runtime that takes it, of those named where any are.
+def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
+    """Each runtime that is installed, or of those named, with each artifact that it takes.
 
-    Raises MissingExtraError where one of those runtimes isn't installed, SessionError where none takes any.
+    Unless they are named, runtimes that no device has can be left out. Raises MissingExtraError where a runtime is
+    named and not installed, or where none is for any artifact; SessionError where those named take no artifact.
     """
-    chosen = [runtime for runtime in RUNTIMES.values() if not names or runtime.name in names]
-    pairs = [(artifact, runtime) for artifact in artifacts for runtime in chosen if runtime.format == artifact.format]
-    if not pairs:
-        raise SessionError(f"no artifact runs on {', '.join(names)}", "name another --runtime, or none")
-    for _, runtime in pairs:
+    artifacts = list(artifacts)
+    chosen = [RUNTIMES[name] for name in RUNTIMES if name in names] or [
+        runtime for runtime in RUNTIMES.values() if runtime.installed() and (runtime.for_devices or not for_devices)
+    ]
+    for runtime in chosen:
         runtime.require()
+    pairs = [(artifact, runtime) for runtime in chosen for artifact in artifacts if artifact.format == runtime.format]
+    if not pairs:
+        if not names:
+            default_for(artifacts[0]).require()
+        raise SessionError(f"no artifact runs on {', '.join(names)}", "name another --runtime, or none")
     return pairs
+
+
+def default_for(artifact: Formatted) -> Runtime:
+    """The runtime that a device runs it on."""
+    return next(runtime for runtime in RUNTIMES.values() if runtime.format == artifact.format)
 
 
 def runtime_versions() -> dict[str, str]:

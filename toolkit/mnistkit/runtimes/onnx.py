@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +44,15 @@ class OnnxruntimeSession:
         return self._output.copy()
 
 
-def import_runtime() -> Any:
+def import_runtime(module: str) -> Any:
     """The module that opens artifacts."""
     with swallowed():  # on a board it warns that it finds no GPU
-        import onnxruntime
-
-    return onnxruntime
+        return importlib.import_module(module)
 
 
-def open_session(artifact: Path, batch: int, threads: int) -> OnnxruntimeSession:
+def open_session(module: str, artifact: Path, batch: int, threads: int) -> OnnxruntimeSession:
     """The artifact, for batches of `batch` where its batch is free, else for the batch it was exported with."""
-    runtime = import_runtime()
+    runtime = import_runtime(module)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads  # it takes all cores unless told
     options.inter_op_num_threads = 1

@@ -1,10 +1,13 @@
-"""LiteRT, the runtime of .tflite files (package ai-edge-litert)."""
+"""The interpreter of .tflite files: three packages have it, LiteRT, tflite-runtime before it, and TensorFlow."""
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistkit.errors import SessionError
 from mnistkit.native_output import swallowed
 
 if TYPE_CHECKING:
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class LitertSession:
+class TfliteSession:
     """An interpreter whose tensors are allocated for one batch size."""
 
     def __init__(self, interpreter: Any) -> None:
@@ -34,23 +37,30 @@ class LitertSession:
         return stored if self._scale == 0 else (stored - self._zero_point) * self._scale
 
 
-def import_runtime() -> Any:
-    """The class that opens artifacts."""
-    from ai_edge_litert.interpreter import Interpreter
+def import_runtime(module: str) -> Any:
+    """The class that opens artifacts; raises SessionError where it can't be imported beside this numpy."""
+    import numpy as np
 
-    return Interpreter
-
-
-def open_session(artifact: Path, batch: int, threads: int) -> LitertSession:
-    """The artifact, for batches of `batch` where it can be resized, else for the batch it was exported with."""
+    if module.startswith("tflite_runtime") and int(np.__version__.partition(".")[0]) >= 2:
+        raise SessionError(
+            f"tflite-runtime was built for numpy 1, and numpy {np.__version__} is here", "pip install 'numpy<2'"
+        )
     with swallowed():
-        interpreter = import_runtime()(str(artifact), num_threads=threads)
+        return importlib.import_module(module).Interpreter
+
+
+def open_session(module: str, artifact: Path, batch: int, threads: int) -> TfliteSession:
+    """The artifact, for batches of `batch` where it can be resized, else for the batch it was exported with."""
+    kind = import_runtime(module)
+    with swallowed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow announces that its own will go
+        interpreter = kind(str(artifact), num_threads=threads)
         exported = interpreter.get_input_details()[0]
         if batch != exported["shape"][0]:
             interpreter.resize_tensor_input(exported["index"], [batch, *exported["shape"][1:]])
         try:
             interpreter.allocate_tensors()
         except RuntimeError:  # a constant in the graph holds the exported batch
-            interpreter = import_runtime()(str(artifact), num_threads=threads)
+            interpreter = kind(str(artifact), num_threads=threads)
             interpreter.allocate_tensors()
-    return LitertSession(interpreter)
+    return TfliteSession(interpreter)

@@ -1,0 +1,58 @@
+"""The process that a runtime runs in, image by image: `python -m mnistkit.runtimes.worker`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mnistkit import children, files
+from mnistkit.errors import MnistkitError
+from mnistkit.runtimes import RUNTIMES
+from mnistkit.runtimes.inference import predict
+
+TELL_SECONDS = 0.1  # between two lines on how far it has come
+
+
+def main() -> None:
+    """Serve one parent until it closes standard input."""
+    with children.conversation() as (requests, reply):
+        for job in requests:
+            try:
+                reply(_do(job, reply))
+            except MnistkitError as error:  # the next job may go better
+                reply(children.failure(error))
+
+
+def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    import numpy as np
+
+    runtime = RUNTIMES[job["runtime"]]
+    runtime.preload()
+    images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
+    started = time.perf_counter()
+    answers = predict(runtime, Path(job["artifact"]), images, _Teller(reply), job["batch"])
+    seconds = time.perf_counter() - started
+    files.write_bytes(Path(job["answers"]), answers.tobytes())
+    return {"seconds": seconds}
+
+
+class _Teller:
+    """Sums up how many images are done, and tells it now and then."""
+
+    def __init__(self, reply: Callable[[dict[str, Any]], None]) -> None:
+        self._reply, self._lock = reply, threading.Lock()
+        self._done, self._told = 0.0, time.perf_counter()
+
+    def __call__(self, amount: float) -> None:
+        with self._lock:
+            self._done += amount
+            if time.perf_counter() > self._told + TELL_SECONDS:
+                self._reply({"done": self._done})
+                self._done, self._told = 0.0, time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Images drawn at random, the classes in the shares that are wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def proportional(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """`count` indices, in order, each class in its own share of `labels`, give or take one image."""
+    import numpy as np
+
+    order = np.random.default_rng(seed).permutation(len(labels))
+    drawn = labels[order]
+    sizes = np.bincount(drawn)
+    place = (rank_in_class(drawn) + 0.5) / sizes[drawn]
+    return np.sort(order[place.argsort(kind="stable")[:count]])
+
+
+def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each label, how many of its kind stand before it: taking low ranks first takes classes in turn."""
+    import numpy as np
+
+    ranks = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        (places,) = np.nonzero(labels == label)
+        ranks[places] = np.arange(len(places))
+    return ranks
