@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -125,7 +126,47 @@ def test_a_test_set_of_other_arrays_is_refused(mnistkit: Run, bundle: Path) -> N
     with_test_set(bundle, "reference.npz", {"answers": np.zeros(3)})
     outcome = mnistkit("verify", bundle)
     assert outcome.code == 2
-    assert "no array probabilities" in outcome.err
+    assert "no array probabilities, test_set_sha256" in outcome.err
+
+
+def test_a_reference_made_from_another_test_set_is_refused(mnistkit: Run, bundle: Path) -> None:
+    evaluation = open_bundle(bundle).evaluation_set()
+    backwards = {"images": evaluation.images[::-1].copy(), "labels": evaluation.labels[::-1].copy()}
+    with_test_set(bundle, "testset.npz", backwards)
+    for command in ("verify", "predict"):
+        outcome = mnistkit(command, bundle)
+        assert outcome.code == 2
+        assert "the original's answers are on other images" in outcome.err
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(st.sampled_from(["testset.npz", "reference.npz"]), st.integers(0, 2**20), st.binary(max_size=8), st.booleans())
+def test_a_test_set_that_was_cut_or_overwritten_is_refused_even_if_the_manifest_vouches_for_it(
+    workspace: Path, tmp_path: Path, name: str, place: int, junk: bytes, cut: bool
+) -> None:
+    from mnistkit.bundle import EvaluationSet, write_evaluation_set
+
+    bundle = tmp_path / "spoiled"
+    if not bundle.exists():
+        shutil.copytree(workspace / "bundle", bundle)
+    whole = open_bundle(workspace / "bundle").evaluation_set()
+    few = EvaluationSet(whole.images[:20], whole.labels[:20], whole.reference[:20])
+    entries = {file.file: file.sha256 for file in write_evaluation_set(bundle, few)}
+    content = bytearray((bundle / name).read_bytes())
+    place %= len(content)
+    content[place : None if cut else place + len(junk)] = junk
+    (bundle / name).write_bytes(content)
+    entries[name] = hashlib.sha256(content).hexdigest()
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    for file, sha256 in entries.items():
+        manifest[file.removesuffix(".npz").replace("testset", "test_set")]["sha256"] = sha256
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    try:
+        found = open_bundle(bundle).evaluation_set()
+    except MnistkitError as error:
+        assert "\n" not in str(error)  # noqa: PT017  # a changed date in the archive, say, harms nothing
+    else:
+        assert found.digest == few.digest
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)

@@ -49,7 +49,7 @@ def test_the_version_is_the_packages(mnistkit: Run) -> None:
         (("exprot",), "mnistkit: No such command 'exprot'"),
         (("verify", "--fast"), "mnistkit: No such option"),
         (("verify", "a", "b"), "mnistkit: Got unexpected extra argument (b); see 'mnistkit verify --help'"),
-        (("verify", "--runtime", "tvm"), "'tvm' is not one of 'litert', 'onnxruntime'"),
+        (("verify", "--runtime", "tvm"), "'tvm' is not one of 'litert', 'tflite-runtime', 'tensorflow', 'onnxruntime'"),
         (("bench", "--seconds", "0"), "0.0 is not in the range"),
     ],
 )
@@ -89,8 +89,8 @@ def test_a_bug_is_one_line_that_asks_for_a_report(mnistkit: Run, monkeypatch: py
 @pytest.mark.parametrize(
     ("name", "module", "arguments", "extra"),
     [
-        ("litert", "ai_edge_litert", ("verify", "{bundle}"), "device"),
-        ("onnxruntime", "onnxruntime", ("bench", "{bundle}"), "device"),
+        ("litert", "ai_edge_litert", ("verify", "{bundle}", "--runtime", "litert"), "device"),
+        ("onnxruntime", "onnxruntime", ("bench", "{bundle}", "--runtime", "onnxruntime"), "device"),
         ("keras", "keras", ("train", "--data", "{data}"), "train"),
         ("matplotlib", "matplotlib", ("train", "--data", "{data}"), "train"),
         ("platformdirs", "platformdirs", ("data", "fetch"), "train"),
@@ -236,7 +236,7 @@ def test_a_summary_shows_all_that_is_known(mnistkit: Run, workspace: Path, tmp_p
     outcome = mnistkit("summary", tmp_path)
     assert outcome.code == 0
     assert "93,322 parameters" in outcome.out
-    assert outcome.out.count("PASS") == 7
+    assert outcome.out.count("PASS") == 11
 
 
 def test_exit_codes_are_those_that_the_readme_names() -> None:

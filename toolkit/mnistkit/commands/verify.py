@@ -59,13 +59,13 @@ def command(
     flipped = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
     shown: list[RenderableType] = [verdicts.verify_table(report), *verdicts.remarks(report)]
     if show_flips:
-        shown += [verdicts.flips_table(flipped), *verdicts.flips_as_blocks(flipped, opened.evaluation_set().images)]
+        shown += verdicts.flips_shown(flipped, opened.evaluation_set().images)
     console.deliver(report, json_path, *shown)
     if save:
         predictions.save(save, gathered)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
-    if png:
+    if png and flipped:
         indices, titles = verdicts.flips_for_sheet(flipped)
         files.write_bytes(png, pictures.sheet(opened.evaluation_set().images[indices], titles))
     ctx.exit(options.exit_code(report.verdict, allow_inconclusive=allow_inconclusive))

@@ -12,6 +12,7 @@ from mnistkit.render import blocks, percent, points, table, verdict
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rich.console import RenderableType
 
     from mnistkit.parity import Flip, Parity
     from mnistkit.verification import Comparison, VerifyReport
@@ -98,12 +99,14 @@ def flips_table(flipped: Flipped) -> Table:
     return grid
 
 
-def flips_as_blocks(flipped: Flipped, images: NDArray[np.uint8]) -> list[str]:
-    """The first of the images, in shades, each under a line on what was answered."""
+def flips_shown(flipped: Flipped, images: NDArray[np.uint8]) -> list[RenderableType]:
+    """The table, and the first of the test `images` in it, in shades, each under a line on what was answered."""
+    if not flipped:
+        return ["no image was broken or mended"]
     pictured = _pictured(flipped)
     parts = [f"{_title(flip, ', ')}\n{blocks(images[flip.index])}" for flip in pictured[:SHOWN]]
     more = len(pictured) - SHOWN
-    return [*parts, f"and {more:,} more, which --json lists"] if more > 0 else parts
+    return [flips_table(flipped), *parts, *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def flips_for_sheet(flipped: Flipped) -> tuple[list[int], list[str]]:
