@@ -8,16 +8,16 @@ OUT := build/$(RECIPE)
 UV  := $(shell command -v uv 2>/dev/null)
 
 TOOLKIT := toolkit/mnistkit
-COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(addprefix $(TOOLKIT)/,bundle.py records.py files.py)
+COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(addprefix $(TOOLKIT)/,bundle.py records.py files.py children.py machine.py)
 TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py networks.py augmentation.py training.py keras_models.py pictures.py \
              records.py files.py commands/train.py) $(wildcard $(TOOLKIT)/data/*.py)
 EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py commands/export.py)
-VERIFY  := $(addprefix $(TOOLKIT)/,verification.py parity.py commands/verify.py) $(COMMON)
+VERIFY  := $(addprefix $(TOOLKIT)/,predictions.py verification.py parity.py paired.py commands/verify.py) $(COMMON)
 BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.py $(COMMON)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup test lint types unit benchmarks recipes docs clean distclean help
+.PHONY: all train export verify bench setup test lint types unit test-tflite-runtime benchmarks recipes docs clean distclean help
 
 all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
 	@$(BIN)/mnistkit summary $(OUT)
@@ -72,8 +72,20 @@ types: .venv/dev
 unit: .venv/dev
 	$(BIN)/pytest
 
+# Its last version is for Python 3.11 and numpy 1, so it has an environment of its own.
+PYTHON_3_11 ?= python3.11
+OLD := .venv/tflite-runtime
+test-tflite-runtime: $(OLD)/done $(OUT)/bundle/manifest.json  ## verify the bundle with tflite-runtime, under Python 3.11
+	$(OLD)/bin/mnistkit verify $(OUT)/bundle --runtime tflite-runtime
+
+$(OLD)/done: pyproject.toml | .venv/train
+	$(if $(UV),uv venv -q --clear --python $(PYTHON_3_11) $(OLD),$(PYTHON_3_11) -m venv --clear $(OLD))
+	$(if $(UV),uv pip install $(QUIET) --python $(OLD)/bin/python,$(OLD)/bin/python -m pip install $(QUIET) --disable-pip-version-check) \
+		-e '.[tflite-runtime]'
+	@touch $@
+
 benchmarks: .venv/dev all             ## measure the project itself against its targets
-	for script in pipeline training export edge; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in pipeline training export edge verify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 recipes: .venv/dev                    ## train every recipe, seed by seed, and record it (an hour)
 	$(BIN)/python tools/record_recipes.py
@@ -89,4 +101,4 @@ distclean: clean                      ## remove .venv too
 	rm -rf .venv
 
 help:                                 ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

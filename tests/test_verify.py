@@ -207,6 +207,15 @@ def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: 
     assert mnistkit("verify", bundle, "--runtime", "onnxruntime").code == 1
 
 
+@pytest.mark.skipif(np.__version__ < "2", reason="with numpy 1 tflite-runtime works: make test-tflite-runtime")
+def test_tflite_runtime_beside_numpy_2_is_told_what_to_do() -> None:
+    from mnistkit.errors import SessionError
+    from mnistkit.runtimes import tflite
+
+    with pytest.raises(SessionError, match=r"numpy 2\..* is here; pip install 'numpy<2'"):
+        tflite.import_runtime("tflite_runtime.interpreter")
+
+
 def test_an_artifact_with_other_classes_is_told(mnistkit: Run, bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["provenance"]["labels"] = ["a", "b"]
