@@ -215,7 +215,7 @@ RECIPES = {
             layers=(*CNN_LAYERS[:3], *normalised(64), CNN_LAYERS[4], *normalised(64), *CNN_LAYERS[6:]),
             optimizer=Optimizer("adam", peak=0.002),
             batch_size=128,
-            epochs=16,
+            epochs=20,
             augmentation=MOVED,
         ),
         Recipe(
@@ -234,7 +234,7 @@ RECIPES = {
             ),
             optimizer=Optimizer("adam", peak=0.003),
             batch_size=128,
-            epochs=46,
+            epochs=55,
             augmentation=MOVED,
             threads=1,  # its operations are small: waiting for a second thread takes longer, often twice, than it helps
         ),
