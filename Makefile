@@ -12,7 +12,7 @@ COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(addprefix $(TOOLKIT)/,bundle.p
 TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py networks.py augmentation.py training.py keras_models.py pictures.py \
              records.py files.py commands/train.py) $(wildcard $(TOOLKIT)/data/*.py)
 EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py commands/export.py)
-VERIFY  := $(addprefix $(TOOLKIT)/,predictions.py verification.py parity.py paired.py commands/verify.py) $(COMMON)
+VERIFY  := $(addprefix $(TOOLKIT)/,predictions.py sampling.py verification.py parity.py paired.py commands/verify.py) $(COMMON)
 BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.py $(COMMON)
 
 .DEFAULT_GOAL := all
@@ -40,7 +40,7 @@ $(OUT)/verify.json: $(OUT)/bundle/manifest.json $(VERIFY)
 
 # After verify, never beside it: a busy machine would spoil the figures.
 $(OUT)/bench.json: $(OUT)/bundle/manifest.json $(BENCH) | $(OUT)/verify.json
-	$(BIN)/mnistkit bench $(OUT)/bundle --json $@
+	$(BIN)/mnistkit bench $(OUT)/bundle --json $@ --force
 
 # constraints.txt holds the versions that this was last tested with; QUIET spares a log pip's progress bars.
 comma := ,

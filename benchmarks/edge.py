@@ -36,7 +36,7 @@ def main() -> None:
     data = mnist.load()
     with tempfile.TemporaryDirectory() as folder:
         cnn, edge = (jobs(untrained.bundle(name, data, Path(folder))) for name in ("cnn", "edge"))
-        measured = measure([*cnn, *edge], SECONDS, console.Terminal())
+        measured = measure([*cnn, *edge], SECONDS, progress=console.Terminal()).workers
     medians = [statistics.median(worker.times) / 1000 for worker in measured]
 
     grid = render.table("Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "ratio", "target"))

@@ -89,7 +89,7 @@ def main() -> None:
         runtimes = {runtime.format: runtime for runtime in RUNTIMES.values()}
         paths = [*theirs.values(), *ours.values()]
         jobs = [Job(path, runtimes[path.suffix[1:]], test_set) for path in paths]
-        measured = measure(jobs, SECONDS, console.Terminal())
+        measured = measure(jobs, SECONDS, progress=console.Terminal()).workers
         sizes = {path: path.stat().st_size for path in paths}
     medians = {worker.job.artifact: statistics.median(worker.times) / 1000 for worker in measured}
 

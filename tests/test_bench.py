@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Run
 
 from mnistkit import files, records
 from mnistkit.bundle import open_bundle
-from mnistkit.errors import WorkerError
-from mnistkit_bench import runner, statistics
-from mnistkit_bench.results import BenchReport
+from mnistkit.errors import BenchError, RecordError
+from mnistkit.machine import Machine, State
+from mnistkit.paired import Interval
+from mnistkit.verification import VerifyReport
+from mnistkit_bench import comparison, results, runner, statistics, taint
+from mnistkit_bench.recommendation import Limits, recommend
+from mnistkit_bench.results import BenchReport, Measurement
 
 
 def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
@@ -29,10 +34,19 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
         assert row.artifact in outcome.out
         assert row.bytes == (workspace / "bundle" / row.artifact).stat().st_size
         latency = row.latency
-        assert 0 < latency.minimum <= latency.p50 <= latency.p90 <= latency.p99
+        assert latency.p90 is not None
+        assert 0 < latency.minimum <= latency.p50 <= latency.p90 <= latency.maximum
         assert latency.samples >= 2
         assert min(row.import_ms, row.load_ms, row.first_ms) > 0
+        assert [len(each) for each in row.rounds] == list(row.raw.counts)
+        assert sum(row.raw.counts) == latency.samples
+        assert np.median(np.concatenate(row.rounds)) / 1000 == pytest.approx(latency.p50, abs=1e-3)
+        assert row.end_to_end.minimum > 0
+        assert row.peak_bytes >= row.resident_bytes > 10**6
+        assert row.package_bytes > 10**6
     assert report.machine.cores >= 1
+    assert len(report.states) >= 2
+    assert report.failures == ()
 
 
 def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
@@ -49,7 +63,7 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
     for artifact, name in zip(opened.manifest.artifacts[3:5], ("litert", "onnxruntime"), strict=True):
         job = {"artifact": str(opened.file(artifact)), "runtime": name, "threads": 1}
         job["test_set"] = str(opened.path / "testset.npz")
-        request = {"seconds": 0}
+        request = {"what": "latency", "seconds": 0}
         done = subprocess.run(
             [sys.executable, "-c", code],
             input=f"{json.dumps(job)}\n{json.dumps(request)}\n",
@@ -60,30 +74,313 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
         assert len(json.loads(done.stdout.splitlines()[1])["nanoseconds"]) == 1
 
 
+def test_threads_are_swept_and_samples_counted(mnistkit: Run, workspace: Path) -> None:
+    arguments = ("--runtime", "litert", "--threads", "1,2", "--samples", 400, "--json", "-")
+    rows = json.loads(mnistkit("bench", workspace / "bundle", *arguments).out)["measurements"]
+    assert [row["threads"] for row in rows] == [1, 2] * 4
+    assert min(row["latency"]["samples"] for row in rows) >= 400
+    table = mnistkit("bench", workspace / "bundle", "--runtime", "onnxruntime", "--threads", 2, "--seconds", 0.1).out
+    assert "threads" in table
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--threads", "0"), ("--threads", "1,x"), ("--threads", ""), ("--fail-over", "x"), ("--fail-over", "-5%")],
+)
+def test_what_is_no_number_is_refused(mnistkit: Run, workspace: Path, option: str, value: str) -> None:
+    outcome = mnistkit("bench", workspace / "bundle", option, value)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_result_is_replaced_only_by_force(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text("mine")
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1, "--json", path)
+    outcome = mnistkit(*arguments)
+    assert outcome.code == 2
+    assert "there already; choose another name, or say --force" in outcome.err
+    assert path.read_text() == "mine"
+    assert mnistkit(*arguments, "--force").code == 0
+    assert records.read(path, BenchReport, "").measurements
+
+
+# --- workers that fail ------------------------------------------------------------------------------------------
+
+WORKER = """
+import json, os, signal, sys
+from mnistkit.runtimes import onnx
+{spoil}
+from mnistkit_bench import worker
+worker.main()
+"""
 BROKEN_WORKERS = {
-    "dies": ("import os; os.kill(os.getpid(), 11)", "died of SIGSEGV"),
-    "stops": ("raise SystemExit(3)", "stopped with exit code 3"),
-    "hangs": ("import signal; signal.pause()", "gave no answer in 1 s"),
-    "babbles": ("print('hello')", "answered 'hello'"),
-    "fails": ("""print('{"error": "no such operator"}')""", "failed: no such operator"),
+    "dies": ("onnx.open_session = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)", "died of SIGSEGV"),
+    "stops": ("onnx.open_session = lambda *_: os._exit(3)", "stopped with exit code 3"),
+    "hangs": ("onnx.open_session = lambda *_: signal.pause()", "gave no answer in 3 s"),
+    "babbles": ("onnx.open_session = lambda *_: print('hello', file=open('/dev/fd/3', 'w'), flush=True)", "answered"),
+    "fails": ("onnx.open_session = lambda *_: 1 / 0", "failed: onnxruntime can't load it: division by zero"),
 }
 
 
-@pytest.mark.parametrize(("code", "message"), BROKEN_WORKERS.values(), ids=BROKEN_WORKERS.keys())
-def test_a_broken_worker_is_an_error_that_names_it(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
+@pytest.mark.parametrize(("spoil", "message"), BROKEN_WORKERS.values(), ids=BROKEN_WORKERS.keys())
+def test_a_broken_worker_is_a_failed_row_and_the_rest_goes_on(
+    mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, message: str
 ) -> None:
-    (tmp_path / "python").write_text(f"#!{sys.executable}\n{code}\n")
+    (tmp_path / "python").write_text(f"#!{sys.executable}\n{WORKER.format(spoil=spoil)}\n")
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 1)
-    with pytest.raises(WorkerError, match=f"model.float32.tflite on litert {message}"):
-        runner.bench(open_bundle(workspace / "bundle"), (), 1)
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 3)
+    outcome = mnistkit("bench", workspace / "bundle", "--seconds", 0.1, "--json", tmp_path / "bench.json")
+    assert outcome.code == 1
+    report = records.read(tmp_path / "bench.json", BenchReport, "")
+    assert {row.runtime for row in report.measurements} == {"litert"}
+    assert len(report.measurements) == 4
+    for failure in report.failures:
+        assert (failure.runtime, failure.skipped) == ("onnxruntime", False)
+        assert message in failure.problem
+        assert f"failed: {failure.artifact} on onnxruntime" in outcome.out
+    assert len(report.failures) == 3
 
 
-@given(st.lists(st.integers(1, 10**12), min_size=1, max_size=200))
-def test_figures_are_numpys(times: list[int]) -> None:
-    latency = statistics.summarise(times)
-    for figure, quantile in ((latency.minimum, 0), (latency.p50, 50), (latency.p90, 90), (latency.p99, 99)):
-        assert figure == pytest.approx(np.percentile(times, quantile) / 1000, abs=1e-3, rel=1e-9)
+def test_a_missing_runtime_is_a_skipped_row_that_names_the_extra(
+    mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    outcome = mnistkit("bench", workspace / "bundle", "--seconds", 0.1, "--json", "-")
+    assert outcome.code == 0
+    failures = json.loads(outcome.out)["failures"]
+    assert [(row["runtime"], row["skipped"], row["remedy"]) for row in failures] == [
+        ("onnxruntime", True, "pip install 'mnistkit[device]'")
+    ] * 3
+
+
+def test_an_emulated_processor_is_refused(mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated = Machine("Cortex-A76", 4, "aarch64", "Linux", emulated=True)
+    monkeypatch.setattr("mnistkit_bench.runner.this_machine", lambda: emulated)
+    outcome = mnistkit("bench", workspace / "bundle")
+    assert outcome.code == 2
+    assert "emulated" in outcome.err
+
+
+# --- statistics -------------------------------------------------------------------------------------------------
+
+rounds_of_times = st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size=50), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(rounds_of_times)
+def test_figures_are_numpys(rounds: list[list[int]]) -> None:
+    latency = statistics.summarise(rounds)
+    times = np.concatenate(rounds) / 1000
+    figures = (latency.minimum, 0), (latency.p50, 50), (latency.p90, 90), (latency.p99, 99), (latency.maximum, 100)
+    for figure, quantile in figures:
+        if figure is not None:
+            assert figure == pytest.approx(np.percentile(times, quantile), abs=1e-3, rel=1e-9)
     assert latency.samples == len(times)
+    assert latency.mean == pytest.approx(times.mean(), abs=1e-3)
+    assert (latency.p90 is None) == (len(times) < 100)
+    assert latency.p999 is None
+    assert (latency.p50_interval is None) == (len(rounds) < statistics.FEWEST_ROUNDS)
+
+
+def test_a_percentile_needs_samples_beyond_it() -> None:
+    assert [statistics.needed(percentile) for percentile in (50, 90, 99, 99.9)] == [20, 100, 1000, 10_000]
+    assert statistics.summarise([[5] * 9999]).p999 is None
+    assert statistics.summarise([[5] * 10_000]).p999 == 0.005
+
+
+def drifting(random: np.random.Generator, scale: float = 1.0) -> list[list[int]]:
+    """Rounds of skewed times, each round with a speed of its own."""
+    speeds = random.normal(1, 0.02, 20)
+    return [list((20_000 * scale * speed * random.lognormal(0, 0.1, 300)).astype(int)) for speed in speeds]
+
+
+def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_differ() -> None:
+    random = np.random.default_rng(3)
+    covered = []
+    for _ in range(400):
+        interval = statistics.summarise(drifting(random)).p50_interval
+        assert interval
+        covered.append(interval.low <= 20.0 <= interval.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_raw_times_come_back_from_few_bytes() -> None:
+    rounds = drifting(np.random.default_rng(1))
+    raw = results.pack(rounds)
+    assert results.unpack(raw) == rounds
+    assert len(raw.nanoseconds) < 4 * sum(map(len, rounds))
+
+
+@pytest.mark.parametrize("text", ["", "%%", "AAAA", "eJwDAAAAAAE="])
+def test_broken_raw_times_are_refused(text: str) -> None:
+    with pytest.raises(RecordError, match="measure again"):
+        results.unpack(results.Raw((3,), text))
+
+
+# --- comparing --------------------------------------------------------------------------------------------------
+
+HERE = Machine("CPU", 2, "x86_64", "Linux")
+
+
+def measured(artifact: str, rounds: list[list[int]], size: int = 100) -> Measurement:
+    latency = statistics.summarise(rounds)
+    return Measurement(
+        artifact, "litert", 1, size, 0, 1.0, 1.0, 1.0, 1, 1, 0.1, latency, latency, (), results.pack(rounds)
+    )
+
+
+def reported(*rows: Measurement, machine: Machine = HERE) -> BenchReport:
+    return BenchReport("b", machine, (), (), rows, (), {})
+
+
+def test_a_planted_slowdown_of_10_percent_is_found_and_identical_runs_do_not_differ() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        old, same = (reported(measured("a", drifting(random))) for _ in range(2))
+        slow, fast = (reported(measured("a", drifting(random, scale))) for scale in (1.1, 1 / 1.1))
+        changes = [comparison.compare(old, new, 0.05).rows[0].change for new in (same, slow, fast)]
+        assert changes == ["no measurable difference", "slower", "faster"]
+        assert comparison.compare(old, slow, 0.05).regressions
+        assert not comparison.compare(old, slow, 0.20).regressions
+        assert not comparison.compare(old, same, 0.05).regressions
+
+
+def test_other_machines_are_compared_only_on_request() -> None:
+    rows = measured("a", drifting(np.random.default_rng(1)))
+    old, new = reported(rows), reported(rows, machine=replace(HERE, cpu="another"))
+    with pytest.raises(BenchError, match="cpu CPU and another; say --across-machines"):
+        comparison.compare(old, new, 0.05)
+    assert comparison.compare(old, new, 0.05, across_machines=True).rows[0].ratio == 1
+
+
+def test_what_is_no_longer_measured_is_told_and_nothing_in_common_is_refused() -> None:
+    rounds = drifting(np.random.default_rng(1))
+    old, new = reported(measured("a", rounds), measured("b", rounds)), reported(measured("b", rounds))
+    assert comparison.compare(old, new, 0.05).missing == ("a on litert",)
+    with pytest.raises(BenchError, match="no artifact and runtime in common"):
+        comparison.compare(reported(measured("a", rounds)), new, 0.05)
+
+
+def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6)
+    assert mnistkit(*arguments, "--json", path).code == 0
+    old = records.read(path, BenchReport, "")
+    for scale, code in ((2, 0), (0.5, 1)):
+        rows = []
+        for row in old.measurements:
+            rounds = [[int(time * scale) for time in each] for each in row.rounds]
+            rows.append(replace(row, raw=results.pack(rounds), latency=statistics.summarise(rounds)))
+        records.write(path, replace(old, measurements=tuple(rows)))
+        outcome = mnistkit(*arguments, "--compare", path, "--fail-over", "20%")
+        assert outcome.code == code
+        assert outcome.out.count("slower" if code else "faster") >= 4
+
+
+# --- what spoils a measurement ----------------------------------------------------------------------------------
+
+
+def test_throttling_a_moving_clock_and_other_programs_are_told() -> None:
+    cool, hot = State(2400, 50, 0.1, 0), State(1500, 85, 0.1, 0x50005)
+    assert taint.of_machine([cool, cool], 0.1, [100] * 20) == []
+    assert taint.of_machine([State(None, None, 0.1, None)], 0, []) == []
+    told = taint.of_machine([cool, hot, cool], 0.5, [100, 200] * 10)
+    assert told[0] == "the board was held back: under-voltage, throttled"
+    assert "from 1,500 to 2,400 MHz" in told[1]
+    assert "0.5 cores" in told[2]
+    assert "2.0 times slower" in told[3]
+
+
+def test_a_row_that_wavers_is_told() -> None:
+    random = np.random.default_rng(1)
+    steady = statistics.summarise(drifting(random))
+    assert taint.of_row(steady, steady=True) == []
+    assert "steady" in taint.of_row(steady, steady=False)[0]
+    wavering = statistics.summarise([[20_000] * 50, [40_000] * 50] * 10)
+    assert "its p50 is uncertain by more than ±3%" in taint.of_row(wavering, steady=True)[0]
+
+
+def test_strict_exits_4_where_something_is_spoilt(
+    mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnistkit_bench.runner.state", lambda: State(None, None, 0.1, 0x4))
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1)
+    outcome = mnistkit(*arguments, "--strict")
+    assert outcome.code == 4
+    assert "* the board was held back: throttled" in outcome.out
+    assert mnistkit(*arguments).code == 0
+
+
+# --- recommending -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def verified(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> VerifyReport:
+    from mnistkit import cli
+
+    path = tmp_path_factory.mktemp("verified") / "verify.json"
+    assert cli.run(["verify", str(workspace / "bundle"), "--runtime", "litert", "--json", str(path)]) == 0
+    return replace(records.read(path, VerifyReport, ""), bundle_sha256="b")
+
+
+def of(p50: float, width: float, name: str, size: int) -> Measurement:
+    row = measured(f"model.{name}.tflite", [[int(1000 * p50)] * 100], size)
+    return replace(row, latency=replace(row.latency, p50_interval=Interval(p50 - width, p50 + width)))
+
+
+def test_the_fastest_that_passes_is_recommended_and_a_tie_is_settled_by_size(verified: VerifyReport) -> None:
+    rows = of(20, 1, "dynamic", 300), of(21, 1, "int8", 100), of(50, 1, "float32", 400), of(49, 1, "float16", 200)
+    found = recommend(verified, reported(*rows), Limits())
+    assert [candidate.artifact for candidate in found.candidates] == [
+        f"model.{name}.tflite" for name in ("dynamic", "int8", "float16", "float32")
+    ]
+    assert (found.tied, found.chosen) == ((0, 1), 1)
+    apart = recommend(verified, reported(of(20, 0.1, "dynamic", 300), *rows[1:]), Limits())
+    assert (apart.tied, apart.chosen) == ((0,), 0)
+
+
+def test_limits_rule_out_and_say_why(verified: VerifyReport) -> None:
+    rows = of(20, 1, "dynamic", 300), of(30, 1, "int8", 100)
+    found = recommend(verified, reported(*rows), Limits(max_size=200))
+    assert found.chosen == 1
+    assert found.candidates[0].ruled_out == "is larger than 200 bytes"
+    found = recommend(verified, reported(*rows), Limits(max_latency=10))
+    assert (found.chosen, found.tied) == (None, ())
+    assert all("takes more than 10 µs" in candidate.ruled_out for candidate in found.candidates)
+
+
+def test_what_did_not_pass_is_never_recommended(verified: VerifyReport) -> None:
+    failed = tuple(replace(row, parity=replace(row.parity, verdict="FAIL")) for row in verified.rows[2:3])
+    spoilt = replace(verified, rows=(*verified.rows[:2], *failed, verified.rows[3]))
+    found = recommend(spoilt, reported(of(20, 1, "dynamic", 300), of(30, 1, "int8", 100)), Limits())
+    assert found.chosen == 1
+    assert found.candidates[0].ruled_out == "verify says FAIL"
+    assert not found.candidates[0].pareto
+
+
+def test_the_pareto_set_is_what_nothing_beats(verified: VerifyReport) -> None:
+    parity = verified.rows[0].parity
+    same = replace(verified, rows=tuple(replace(row, parity=parity) for row in verified.rows))
+    rows = of(20, 1, "dynamic", 300), of(30, 1, "int8", 100), of(40, 1, "float16", 200)
+    found = recommend(same, reported(*rows), Limits())
+    assert [candidate.pareto for candidate in found.candidates] == [True, True, False]
+
+
+def test_records_of_different_bundles_are_refused(verified: VerifyReport) -> None:
+    with pytest.raises(BenchError, match="different bundles"):
+        recommend(replace(verified, bundle_sha256="c"), reported(of(1, 1, "int8", 1)), Limits())
+
+
+def test_the_command_says_what_to_ship(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+    verify, bench = tmp_path / "verify.json", tmp_path / "bench.json"
+    assert mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", verify).code == 0
+    assert mnistkit("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1, "--json", bench).code == 0
+    outcome = mnistkit("recommend", verify, bench)
+    assert outcome.code == 0
+    assert outcome.out.count("ship this") == 1
+    assert outcome.out.splitlines()[-1].startswith("ship model.")
+    outcome = mnistkit("recommend", verify, bench, "--max-size", 1)
+    assert outcome.code == 1
+    assert "ship nothing" in outcome.out

@@ -35,6 +35,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def linked_manifest(bundle: Path) -> None:
+    (bundle / MANIFEST).rename(bundle.parent / "outside")
+    (bundle / MANIFEST).symlink_to(bundle.parent / "outside")
+
+
 def outward_link(bundle: Path) -> None:
     (bundle / "model.int8.onnx").rename(bundle.parent / "outside")
     (bundle / "model.int8.onnx").symlink_to(bundle.parent / "outside")
@@ -63,9 +68,11 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "extra file": (lambda b: (b / "notes.txt").touch(), "notes.txt doesn't belong to it"),
     "folder for file": (folder_for_file, "is not a plain file"),
     "outward link": (outward_link, "is not a plain file"),
-    "upward name": (points_to("../secret"), "is outside the bundle"),
-    "absolute name": (points_to("/etc/passwd"), "is outside the bundle"),
-    "dots": (points_to(".."), "is outside the bundle"),
+    "linked manifest": (linked_manifest, "is no bundle: it has no manifest.json"),
+    "unprintable name": (points_to("a\x1bb"), "which is no plain name"),
+    "upward name": (points_to("../secret"), "which is no plain name"),
+    "absolute name": (points_to("/etc/passwd"), "which is no plain name"),
+    "dots": (points_to(".."), "which is no plain name"),
     "twice": (points_to("model.int8.tflite"), "names a file twice"),
     "no artifacts": (without_artifacts, "names no artifact"),
     "not JSON": (lambda b: (b / MANIFEST).write_text("{"), "is not a bundle record"),
@@ -127,6 +134,25 @@ def test_a_test_set_of_other_arrays_is_refused(mnistkit: Run, bundle: Path) -> N
     outcome = mnistkit("verify", bundle)
     assert outcome.code == 2
     assert "no array probabilities, test_set_sha256" in outcome.err
+
+
+def test_a_reference_that_holds_no_probabilities_is_refused(mnistkit: Run, bundle: Path) -> None:
+    evaluation = open_bundle(bundle).evaluation_set()
+    for value in (np.nan, 2, -1):
+        probabilities = evaluation.reference.copy()
+        probabilities[5, 5] = value
+        identity = np.array(evaluation.digest)
+        with_test_set(bundle, "reference.npz", {"probabilities": probabilities, "test_set_sha256": identity})
+        outcome = mnistkit("verify", bundle)
+        assert outcome.code == 2
+        assert "no probabilities" in outcome.err
+
+
+def test_images_of_another_size_than_the_artifacts_are_refused(mnistkit: Run, bundle: Path) -> None:
+    edit(bundle, lambda manifest: manifest["artifacts"][2]["input"].update(shape=[1, 20, 28, 1]))
+    outcome = mnistkit("verify", bundle)
+    assert outcome.code == 2
+    assert "model.dynamic.tflite does not fit images of 28, 28, 1 and 10 classes" in outcome.err
 
 
 def test_a_reference_made_from_another_test_set_is_refused(mnistkit: Run, bundle: Path) -> None:

@@ -16,7 +16,7 @@ from support import Run
 from mnistkit import files, predictions, verification
 from mnistkit.errors import MnistkitError, RecordError
 from mnistkit.machine import Machine
-from mnistkit.predictions import Predictions, PredictionsRecord, Row
+from mnistkit.predictions import NotRun, Predictions, PredictionsRecord, Row
 
 IMAGES = 4000
 
@@ -37,7 +37,8 @@ def recorded(*rows: tuple[str, str], seed: int = 1, step: float | None = None, b
         not_run=(),
     )
     original = np.eye(10, dtype=np.float32)[labels]
-    return Predictions(record, np.arange(IMAGES), labels, original, np.array([answers] * len(rows)))
+    together = np.array([answers] * len(rows), np.float32).reshape(-1, IMAGES, 10)
+    return Predictions(record, np.arange(IMAGES), labels, original, together)
 
 
 def only(made: Predictions, places: NDArray[np.int64]) -> Predictions:
@@ -58,7 +59,7 @@ def test_what_verify_saves_compares_with_itself_and_across_runtimes(
     same = json.loads(mnistkit("compare", one, one, "--json", "-").out)
     assert len(same["pairings"]) == 7
     for pairing in same["pairings"]:
-        assert (pairing["rows_differ"], pairing["largest_step"], pairing["labels_flip"]) == (0, 0, 0)
+        assert (pairing["images_differ"], pairing["parity"]["largest_change"], pairing["flips"]) == (0, 0, [])
         assert pairing["same_file"]
         assert pairing["parity"]["verdict"] == "PASS"
 
@@ -67,8 +68,11 @@ def test_what_verify_saves_compares_with_itself_and_across_runtimes(
     assert outcome.out.count("PASS") == 4
     across = json.loads((tmp_path / "comparison.json").read_text())
     assert [pairing["runtimes"] for pairing in across["pairings"]] == [["litert", "tensorflow"]] * 4
-    assert across["pairings"][0]["largest_step"] < 1e-5
-    assert isinstance(across["pairings"][3]["quantization_steps"], int)
+    assert across["pairings"][0]["parity"]["largest_change"] < 1e-5
+    assert isinstance(across["pairings"][3]["largest_steps"], int)
+    assert {(row["artifact"], row["recording"]) for row in across["unpaired"]} == {
+        (f"model.{quantization}.onnx", 1) for quantization in ("float32", "dynamic", "int8")
+    }
 
 
 def test_a_recording_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -83,18 +87,50 @@ def test_a_recording_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_an_artifact_is_paired_on_the_same_runtime_and_else_on_all() -> None:
     here = recorded(("int8", "litert"), ("int8", "tensorflow"), ("float32", "litert"), ("only here", "litert"))
     there = recorded(("int8", "litert"), ("float32", "tensorflow"), ("float32", "tflite-runtime"))
-    found = verification.compare(here, there, 1).pairings
-    assert [(pairing.artifact, pairing.runtimes) for pairing in found] == [
+    found = verification.compare(here, there, 1)
+    assert [(pairing.artifact, pairing.runtimes) for pairing in found.pairings] == [
         ("int8", ("litert", "litert")),
         ("float32", ("litert", "tensorflow")),
         ("float32", ("litert", "tflite-runtime")),
     ]
+    assert [(row.artifact, row.runtime, row.recording) for row in found.unpaired] == [
+        ("int8", "tensorflow", 1),
+        ("only here", "litert", 1),
+    ]
+
+
+def test_why_the_other_has_no_answers_is_told(mnistkit: Run, tmp_path: Path) -> None:
+    there = recorded(("int8", "litert"))
+    dead = NotRun("int8", "onnxruntime", "onnxruntime died of SIGILL", "try another version", asked=False)
+    predictions.save(tmp_path / "here", recorded(("int8", "litert"), ("int8", "onnxruntime")))
+    predictions.save(tmp_path / "there", replace(there, record=replace(there.record, not_run=(dead,))))
+    outcome = mnistkit("compare", tmp_path / "here", tmp_path / "there")
+    assert outcome.code == 0
+    assert "int8 on onnxruntime: only in the first: in the other onnxruntime died of SIGILL" in outcome.out
+    assert "first: CPU 1, aarch64; second: CPU 1, aarch64" in outcome.out
+
+
+def test_float32_is_held_to_rounding_as_verify_holds_it() -> None:
+    here, there = recorded(("a", "litert")), recorded(("a", "litert"))
+    record = replace(here.record, rows=(replace(here.record.rows[0], quantization="float32"),))
+    here, there = replace(here, record=record), replace(there, record=record, answers=there.answers * 0.99)
+    assert verification.compare(here, there, 1).verdict == "FAIL"
+    assert verification.compare(here, here, 1).verdict == "PASS"
+
+
+def test_what_is_not_finite_mends_nothing(tmp_path: Path) -> None:
+    here = recorded(("a", "litert"))
+    broken = replace(here, answers=np.full_like(here.answers, np.nan))
+    for first, second in ((broken, here), (here, broken), (broken, broken)):
+        assert verification.compare(first, second, 1).verdict == "FAIL"
+    huge = replace(here, answers=np.full_like(here.answers, 3e38))
+    assert verification.compare(huge, replace(here, answers=-huge.answers), 1).verdict == "FAIL"
 
 
 def test_what_differs_is_counted_and_the_second_is_judged_against_the_first() -> None:
     here, there = recorded(("int8", "litert"), step=1 / 256), recorded(("int8", "litert"), step=1 / 256, broken=100)
     (pairing,) = verification.compare(here, there, 0.2).pairings
-    assert (pairing.rows_differ, pairing.labels_flip, pairing.quantization_steps) == (100, 100, 256)
+    assert (pairing.images_differ, pairing.largest_steps) == (100, 256)
     assert (pairing.parity.broken, pairing.parity.mended, pairing.parity.verdict) == (100, 0, "FAIL")
     assert [flip.index for flip in pairing.flips] == list(range(100))
     (pairing,) = verification.compare(there, here, 0.2).pairings
@@ -104,7 +140,10 @@ def test_what_differs_is_counted_and_the_second_is_judged_against_the_first() ->
 def test_steps_are_counted_only_where_both_store_in_the_same() -> None:
     here, there = recorded(("int8", "litert"), step=1 / 256), recorded(("int8", "litert"))
     (pairing,) = verification.compare(here, there, 1).pairings
-    assert pairing.quantization_steps is None
+    assert pairing.largest_steps is None
+    odd = recorded(("int8", "litert"), step=1e-320)
+    (pairing,) = verification.compare(odd, replace(odd, answers=1 - odd.answers), 1).pairings
+    assert pairing.largest_steps is None
 
 
 def test_only_the_images_that_both_answered_count() -> None:
@@ -193,6 +232,25 @@ def test_a_recording_of_a_newer_mnistkit_asks_for_an_upgrade(mnistkit: Run, tmp_
     assert "newer mnistkit" in outcome.err
 
 
+def test_a_recording_without_answers_comes_back(tmp_path: Path) -> None:
+    predictions.save(tmp_path / "none", recorded())
+    assert predictions.load(tmp_path / "none").record.rows == ()
+
+
+def test_a_recording_can_go_to_a_pipe(tmp_path: Path) -> None:
+    import os
+    import threading
+
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    predictions.save(tmp_path / "pipe", recorded(("a", "litert")))
+    reader.join()
+    assert read[0].startswith(b"PK")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_what_is_not_there_is_told(mnistkit: Run, tmp_path: Path) -> None:
     outcome = mnistkit("compare", tmp_path / "absent", tmp_path / "absent")
     assert outcome.code == 2
@@ -212,6 +270,10 @@ def test_a_recording_that_was_cut_or_overwritten_is_refused_or_harmless(
     content[place : None if cut else place + len(junk)] = junk
     (tmp_path / "spoiled.npz").write_bytes(content)
     try:
-        predictions.load(tmp_path / "spoiled.npz")
+        found = predictions.load(tmp_path / "spoiled.npz")
     except MnistkitError as error:
         assert "\n" not in str(error)  # noqa: PT017  # a changed date in the archive, say, harms nothing
+    else:
+        whole = predictions.load(good)
+        assert found.record == whole.record
+        assert (found.answers == whole.answers).all()

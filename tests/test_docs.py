@@ -12,7 +12,7 @@ import pytest
 from support import ROOT, Run
 
 import recipe_records
-from mnistkit import cli
+from mnistkit import cli, predictions, records
 from mnistkit.recipes import RECIPES
 
 docs = runpy.run_path(str(ROOT / "tools/docs.py"))
@@ -38,9 +38,14 @@ def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Pat
         "history": (workspace / "history.json").read_text(),
         "inspection": mnistkit("inspect", bundle / "model.int8.onnx", "--json", "-").out,
         "diagnosis": mnistkit("diagnose", bundle, "--images", 5, "--json", "-").out,
-        "verify": mnistkit("verify", bundle, "--json", "-").out,
-        "bench": mnistkit("bench", bundle, "--seconds", 0.1, "--json", "-").out,
     }
+    files = {name: tmp_path / f"{name}.json" for name in ("verify", "bench")}
+    assert mnistkit("verify", bundle, "--json", files["verify"], "--save", tmp_path / "saved.npz").code == 0
+    assert mnistkit("bench", bundle, "--seconds", 0.1, "--json", files["bench"]).code == 0
+    results |= {name: path.read_text() for name, path in files.items()}
+    results["predictions"] = records.to_json(predictions.load(tmp_path / "saved.npz").record)
+    results["comparison"] = mnistkit("compare", tmp_path / "saved.npz", tmp_path / "saved.npz", "--json", "-").out
+    results["recommendation"] = mnistkit("recommend", *files.values(), "--json", "-").out
     head = {"schema": "mnistkit.papers", "version": 1}  # which they carry where they stand by themselves
     results["papers"] = json.dumps(head | json.loads(results["inspection"])["papers"])
     assert set(results) == {path.stem for path in (ROOT / "docs/schemas").iterdir()}

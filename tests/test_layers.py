@@ -55,7 +55,7 @@ LAYERS = [
     {"mnistkit.errors", "mnistkit"},
 ]
 LIGHT = {"click", "mnistkit", "mnistkit_export", "mnistkit_bench"}
-RENDERING = {"mnistkit.render": {"rich"}, "mnistkit.render.exports": {"rich"}, "mnistkit.render.verdicts": {"rich"}}
+RENDERING = {f"mnistkit.render{name}": {"rich"} for name in ("", ".exports", ".verdicts", ".latencies")}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -13,6 +13,8 @@ from support import Run
 
 from mnistkit import files, records
 from mnistkit.bundle import EvaluationSet, open_bundle, write_evaluation_set
+from mnistkit.children import Child
+from mnistkit.errors import WorkerError
 from mnistkit.verification import VerifyReport
 
 FAST = ("--runtime", "litert", "--runtime", "onnxruntime")  # TensorFlow takes seconds to import
@@ -178,10 +180,14 @@ def test_a_runtime_that_dies_is_a_line_in_the_report(
 def test_where_nothing_runs_nothing_passes(
     mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_workers_as(monkeypatch, tmp_path, "raise SystemExit(3)")
-    outcome = mnistkit("verify", workspace / "bundle")
+    run_workers_as(monkeypatch, tmp_path, "import sys; sys.stderr.write('oh dear\\noh no\\n'); raise SystemExit(3)")
+    outcome = mnistkit(
+        "verify", workspace / "bundle", "--junit", tmp_path / "junit.xml", "--save", tmp_path / "none.npz"
+    )
     assert outcome.code == 1
-    assert "stopped with exit code 3" in outcome.out
+    assert "stopped with exit code 3 (oh no)" in outcome.out
+    assert ET.parse(tmp_path / "junit.xml").getroot()[0].get("failures") == "11"
+    assert mnistkit("compare", tmp_path / "none.npz", tmp_path / "none.npz").code == 2
 
 
 def test_a_runtime_that_hangs_is_given_up(
@@ -191,7 +197,7 @@ def test_a_runtime_that_hangs_is_given_up(
     monkeypatch.setattr("mnistkit.runtimes.isolation.PATIENCE_SECONDS", 0.2)
     outcome = mnistkit("verify", workspace / "bundle")
     assert outcome.code == 1
-    assert "gave no answer in 0 s" in outcome.out
+    assert "gave no answer in 0.2 s" in outcome.out
 
 
 def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: Run, bundle: Path) -> None:
@@ -202,7 +208,7 @@ def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: 
     assert len(report["rows"]) == 10
     (row,) = report["not_run"]
     assert (row["artifact"], row["runtime"], row["asked"]) == ("model.dynamic.onnx", "onnxruntime", False)
-    assert "can't load model.dynamic.onnx" in row["problem"]
+    assert "onnxruntime can't load it" in row["problem"]
     assert "pip install -U onnxruntime" in row["remedy"]
     assert mnistkit("verify", bundle, "--runtime", "onnxruntime").code == 1
 
@@ -216,9 +222,38 @@ def test_tflite_runtime_beside_numpy_2_is_told_what_to_do() -> None:
         tflite.import_runtime("tflite_runtime.interpreter")
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os, signal; os.close(1); signal.pause()", "closed its output and went on"),
+        ("import os, signal; os.write(1, b'half a line'); signal.pause()", "gave no answer in 0.2 s"),
+        ("print('hello')", "answered 'hello'"),
+    ],
+)
+def test_a_child_that_misbehaves_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
+) -> None:
+    run_workers_as(monkeypatch, tmp_path, code)
+    child = Child("any", "it", "help it")
+    with pytest.raises(WorkerError, match=f"it {message}; help it"):
+        child.answer(0.2 if "0.2" in message else 5 if "hello" in message else 0.5)
+    child.close()
+
+
+def test_two_answers_that_come_at_once_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_workers_as(
+        monkeypatch, tmp_path, """import os, signal; os.write(1, b'{"n": 1}\\n{"n": 2}\\n'); signal.pause()"""
+    )
+    child = Child("any", "it", "help it")
+    assert [child.answer(30)["n"], child.answer(30)["n"]] == [1, 2]
+    child.close()
+
+
 def test_an_artifact_with_other_classes_is_told(mnistkit: Run, bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["provenance"]["labels"] = ["a", "b"]
+    for artifact in manifest["artifacts"]:
+        artifact["output"]["shape"][1] = 2
     evaluation = open_bundle(bundle).evaluation_set()
     narrow = EvaluationSet(evaluation.images, evaluation.labels % 2, evaluation.reference[:, :2].copy())
     for key, file in zip(("test_set", "reference"), write_evaluation_set(bundle, narrow), strict=True):

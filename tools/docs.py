@@ -13,6 +13,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,10 +22,10 @@ from rich.console import Console
 import recipe_records
 import schemas
 from mnistkit import cli, records, render
-from mnistkit.render import verdicts
+from mnistkit.render import latencies, verdicts
 from mnistkit.training import History, Run
 from mnistkit.verification import VerifyReport
-from mnistkit_bench.results import BenchReport
+from mnistkit_bench.results import BenchReport, Raw
 
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "docs" / "records"
@@ -60,11 +61,12 @@ def transcript(workspace: str) -> str:
     history = records.read(folder / "history.json", History, "")
     run = records.read(folder / "run.json", Run, "")
     lines = [f"epoch {epoch + 1}/{run.epochs}  {history.line(epoch)}" for epoch in range(run.epochs)]
-    console = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
+    console = Console(file=io.StringIO(), width=90, highlight=False, markup=False)
     with console.capture() as capture:
         console.print(render.run_line(run), soft_wrap=True)
         console.print(verdicts.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
-        console.print(render.bench_table(records.read(folder / "bench.json", BenchReport, "")))
+        report = records.read(folder / "bench.json", BenchReport, "")
+        console.print(latencies.bench_table(report), *latencies.bench_remarks(report), sep="\n", soft_wrap=True)
     lines += [line.rstrip() for line in capture.get().splitlines()]
     return "\n".join(["```text", "$ make", *lines, "```", ""])
 
@@ -72,6 +74,13 @@ def transcript(workspace: str) -> str:
 def recipes_table(_: str) -> str:
     """What the recorded runs of the recipes came to."""
     return recipe_records.table()
+
+
+def drop_raw_times(path: Path) -> None:
+    """Keep the figures of a bench record alone: a megabyte of times is of no use in the docs."""
+    report = records.read(path, BenchReport, "")
+    rows = tuple(replace(row, raw=Raw((), "")) for row in report.measurements)
+    records.write(path, replace(report, measurements=rows))
 
 
 def schema_files() -> dict[Path, str]:
@@ -100,6 +109,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in RECORD_FILES:
             shutil.copy(workspace / name, folder / name)
+        drop_raw_times(folder / "bench.json")
     for page in pages():
         page.write_text(generated(page.read_text()))
     for path, text in schema_files().items():

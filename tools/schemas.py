@@ -12,6 +12,7 @@ from mnistkit.predictions import PredictionsRecord
 from mnistkit.records import Record
 from mnistkit.training import History, Run
 from mnistkit.verification import Comparison, VerifyReport
+from mnistkit_bench.recommendation import Recommendation
 from mnistkit_bench.results import BenchReport
 from mnistkit_export.diagnose import Diagnosis
 from mnistkit_export.inspection import Inspection
@@ -27,6 +28,7 @@ RECORDS: tuple[type[Record], ...] = (
     VerifyReport,
     Comparison,
     BenchReport,
+    Recommendation,
 )
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from mnistkit import records
-from mnistkit.machine import Machine
-from mnistkit_bench.statistics import Latency
+from mnistkit.errors import RecordError
+from mnistkit.machine import Machine, State
+from mnistkit_bench.statistics import Latency, Rounds
+
+MEASURE_AGAIN = "measure again with 'mnistkit bench'"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Every time that was measured, by rounds."""
+
+    counts: tuple[int, ...]  # of the times in each round
+    nanoseconds: str  # base64 of a zlib stream of little-endian unsigned 64-bit integers
 
 
 @dataclass(frozen=True)
@@ -17,11 +32,35 @@ class Measurement:
     artifact: str
     runtime: str
     threads: int
-    bytes: int
-    import_ms: float  # the runtime's import
+    bytes: int  # of the artifact
+    package_bytes: int  # of the runtime's package, as it is installed
+    import_ms: float  # the runtime's import, numpy being there
     load_ms: float  # opening the artifact
     first_ms: float  # the first inference
-    latency: Latency
+    resident_bytes: int  # of the process, Python and numpy included
+    peak_bytes: int
+    warm_up_seconds: float
+    latency: Latency  # of the runtime's call alone
+    end_to_end: Latency  # from raw bytes to a label
+    tainted: tuple[str, ...]  # reasons not to rely on it
+    raw: Raw
+
+    @property
+    def rounds(self) -> Rounds:
+        """The raw times; raises RecordError where they aren't whole."""
+        return unpack(self.raw)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An artifact that could not be measured."""
+
+    artifact: str
+    runtime: str
+    threads: int
+    problem: str
+    remedy: str
+    skipped: bool  # its runtime isn't installed
 
 
 @dataclass(frozen=True)
@@ -33,5 +72,38 @@ class BenchReport(records.Record):
 
     bundle_sha256: str  # of its manifest, which vouches for the rest
     machine: Machine
+    states: tuple[State, ...]  # before, during, after
+    tainted: tuple[str, ...]  # reasons not to rely on any of it
     measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
     versions: dict[str, str]
+
+    @property
+    def is_tainted(self) -> bool:
+        """Whether there is any reason not to rely on it."""
+        return bool(self.tainted) or any(row.tainted for row in self.measurements)
+
+
+def pack(rounds: Rounds) -> Raw:
+    """The times, compactly."""
+    import numpy as np
+
+    times = np.concatenate([np.asarray(each, "<u8") for each in rounds])
+    packed = zlib.compress(times.tobytes(), 9)
+    return Raw(tuple(map(len, rounds)), base64.b64encode(packed).decode())
+
+
+def unpack(raw: Raw) -> list[Sequence[int]]:
+    """The times, by rounds; raises RecordError where they aren't whole."""
+    import numpy as np
+
+    total = sum(raw.counts)
+    try:
+        stream = zlib.decompressobj()
+        content = stream.decompress(base64.b64decode(raw.nanoseconds, validate=True), max_length=8 * total + 1)
+    except (ValueError, zlib.error) as error:
+        raise RecordError(f"the raw times are broken: {error}", MEASURE_AGAIN) from error
+    if min(raw.counts, default=0) < 1 or len(content) != 8 * total:
+        raise RecordError(f"{len(content)} bytes of raw times are not {total} times", MEASURE_AGAIN)
+    times = np.frombuffer(content, "<u8").tolist()
+    return [times[start:end] for start, end in pairwise(accumulate(raw.counts, initial=0))]

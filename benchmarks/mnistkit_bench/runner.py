@@ -6,23 +6,32 @@ So whatever slows the machine for a while slows all of them alike.
 from __future__ import annotations
 
 import contextlib
-from array import array
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from mnistkit.bundle import Artifact, Bundle
 from mnistkit.children import Child
-from mnistkit.machine import this_machine
+from mnistkit.errors import BenchError, WorkerError
+from mnistkit.machine import State, state, this_machine
 from mnistkit.progress import SILENT, Progress
-from mnistkit.runtimes import Runtime, pair, runtime_versions
-from mnistkit_bench.results import BenchReport, Measurement
+from mnistkit.runtimes import Runtime, pair, runtime_versions, without_runtime
+from mnistkit_bench import taint
+from mnistkit_bench.results import BenchReport, Failure, Measurement, pack
 from mnistkit_bench.statistics import summarise
 
-WARM_UP_SECONDS = 0.3
 ROUND_SECONDS = 0.1
+END_TO_END_SECONDS = 0.02  # of each round besides
+WARM_UP_ROUND_SECONDS = 0.05
+WARM_UP_MOST = 40  # rounds
+STEADY = 3  # rounds whose medians lie within …
+STEADY_WITHIN = 0.03  # … this share of each other
+STATE_SECONDS = 1.0  # between two looks at the machine
 PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
-THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -32,62 +41,206 @@ class Job:
     artifact: Path
     runtime: Runtime
     test_set: Path
+    threads: int = 1
 
 
 @dataclass
 class Worker:
-    """A worker process, and the times it has answered so far."""
+    """A worker process, and what it has answered so far."""
 
     job: Job
     child: Child
     cold: dict[str, float] = field(default_factory=dict)
-    times: array[int] = field(default_factory=lambda: array("Q"))  # nanoseconds
+    warm_up_seconds: float = 0.0
+    steady: bool = False
+    rounds: list[list[int]] = field(default_factory=list)  # nanoseconds
+    end_to_end: list[list[int]] = field(default_factory=list)
+    yardsticks: list[int] = field(default_factory=list)  # nanoseconds, one a round
+    cpu: list[float] = field(default_factory=list)  # seconds that the process has used, after each round
+    memory: dict[str, int] = field(default_factory=dict)
+    failure: WorkerError | None = None
+
+    @property
+    def times(self) -> list[int]:
+        """Of all rounds; raises WorkerError where the worker failed."""
+        if self.failure:
+            raise self.failure
+        return [time for each in self.rounds for time in each]
+
+    def run(self, what: str, seconds: float) -> list[int]:
+        """One round: its nanoseconds; raises WorkerError."""
+        self.child.send({"what": what, "seconds": seconds})
+        answer = self.child.answer(seconds + PATIENCE_SECONDS)
+        self.yardsticks.append(answer["yardstick"])
+        self.cpu.append(answer["cpu"])
+        self.memory = {name: answer[name] for name in ("resident_bytes", "peak_bytes")}
+        times: list[int] = answer["nanoseconds"]
+        return times
 
 
-def bench(bundle: Bundle, runtimes: tuple[str, ...], seconds: float, progress: Progress = SILENT) -> BenchReport:
-    """Measure every artifact on each runtime for its format, or on those named, `seconds` each, one thread.
+@dataclass(frozen=True)
+class Measured:
+    """The workers, and how the machine was meanwhile."""
 
-    Raises MissingExtraError where a runtime isn't installed, WorkerError where a worker fails.
+    workers: list[Worker]
+    states: tuple[State, ...]
+    others: float  # cores that other programs used
+
+    @property
+    def yardsticks(self) -> list[int]:
+        """Of all workers: nanoseconds of the same work, again and again."""
+        return [each for worker in self.workers for each in worker.yardsticks]
+
+
+def bench(
+    bundle: Bundle,
+    runtimes: tuple[str, ...],
+    seconds: float,
+    samples: int | None = None,
+    threads: tuple[int, ...] = (1,),
+    progress: Progress = SILENT,
+) -> BenchReport:
+    """Measure every artifact on each runtime of devices for its format, or on those named, with each number of threads.
+
+    Until `seconds` have been measured of each, or `samples`. One that fails is told in the report. Raises
+    MissingExtraError where a runtime that is named isn't installed, BenchError on an emulated processor.
     """
-    pairs = pair(bundle.manifest.artifacts, runtimes, for_devices=True)
+    machine = this_machine()
+    if machine.emulated:
+        raise BenchError(
+            "this processor is emulated, and the time that takes says nothing of a device", "measure on the device"
+        )
+    artifacts = bundle.manifest.artifacts
+    pairs = [(artifact, runtime) for artifact, runtime in pair(artifacts, runtimes, for_devices=True)]
     test_set = bundle.file(bundle.manifest.test_set)
-    workers = measure([Job(bundle.file(artifact), runtime, test_set) for artifact, runtime in pairs], seconds, progress)
-    measurements = tuple(_measurement(artifact, worker) for (artifact, _), worker in zip(pairs, workers, strict=True))
-    return BenchReport(bundle.manifest_sha256, this_machine(), measurements, runtime_versions())
+    jobs = {
+        Job(bundle.file(artifact), runtime, test_set, count): artifact
+        for artifact, runtime in pairs
+        for count in threads
+    }
+    measured = measure(list(jobs), seconds, samples, progress)
+    done = [worker for worker in measured.workers if not worker.failure]
+    with progress.task("summing up", len(done)) as advance:
+        measurements = tuple(_measurement(jobs[worker.job], worker, advance) for worker in done)
+    skipped = () if runtimes else _skipped(artifacts)
+    return BenchReport(
+        bundle_sha256=bundle.manifest_sha256,
+        machine=machine,
+        states=measured.states,
+        tainted=tuple(taint.of_machine(measured.states, measured.others, measured.yardsticks)),
+        measurements=measurements,
+        failures=(*filter(None, map(_failure, measured.workers)), *skipped),
+        versions=runtime_versions(),
+    )
 
 
-def measure(jobs: list[Job], seconds: float, progress: Progress = SILENT) -> list[Worker]:
-    """Do the jobs side by side, `seconds` each, in rounds; raises WorkerError where a worker fails."""
-    rounds = max(1, round(seconds / ROUND_SECONDS))
+def measure(jobs: list[Job], seconds: float, samples: int | None = None, progress: Progress = SILENT) -> Measured:
+    """Do the jobs side by side in rounds, until `seconds` have been measured of each, or `samples`."""
     with _workers(jobs) as workers:
         with progress.task("starting and warming up", len(workers)) as advance:
             for worker in workers:
-                worker.cold = worker.child.answer(PATIENCE_SECONDS)
-                _run(worker, WARM_UP_SECONDS)
+                _attempt(worker, _warm_up)
                 advance(1)
-        with progress.task("measuring", rounds) as advance:
-            for _ in range(rounds):
+        states, looked, used, started = [state()], time.monotonic(), taint.busy_seconds(), time.monotonic()
+        before = sum(worker.cpu[-1] for worker in workers if worker.cpu)
+        with progress.task("measuring", samples or round(seconds / ROUND_SECONDS)) as advance:
+            for _ in _until(workers, seconds, samples, advance):
                 for worker in workers:
-                    worker.times.extend(_run(worker, ROUND_SECONDS))
-                advance(1)
-        return workers
+                    _attempt(worker, _round)
+                if time.monotonic() > looked + STATE_SECONDS:
+                    states, looked = [*states, state()], time.monotonic()
+        own = sum(worker.cpu[-1] for worker in workers if worker.cpu) - before
+        elapsed = time.monotonic() - started
+        others = max(0.0, taint.busy_seconds() - used - own) / elapsed if used else 0.0
+        return Measured(workers, (*states, state()), others)
 
 
-def _run(worker: Worker, seconds: float) -> list[int]:
-    worker.child.send({"seconds": seconds})
-    times: list[int] = worker.child.answer(seconds + PATIENCE_SECONDS)["nanoseconds"]
-    return times
+def _until(
+    workers: list[Worker], seconds: float, samples: int | None, advance: Callable[[float], None]
+) -> Iterator[None]:
+    """Once a round, for as many as it takes."""
+    rounds = 0
+    while alive := [worker for worker in workers if not worker.failure]:
+        yield
+        rounds += 1
+        fewest = min(sum(map(len, worker.rounds)) for worker in alive)
+        done, wanted = (fewest, samples) if samples else (rounds, max(1, round(seconds / ROUND_SECONDS)))
+        advance(1 if samples is None else 0)
+        if done >= wanted:
+            return
 
 
-def _measurement(artifact: Artifact, worker: Worker) -> Measurement:
+def _attempt(worker: Worker, work: Callable[[Worker], None]) -> None:
+    """Have a worker work, unless it has failed already; keep why it fails."""
+    if worker.failure:
+        return
+    try:
+        work(worker)
+    except WorkerError as error:
+        worker.failure = error
+        worker.child.close()
+
+
+def _warm_up(worker: Worker) -> None:
+    """Until the medians of the last rounds are alike."""
+    worker.cold = worker.child.answer(PATIENCE_SECONDS)
+    started = time.monotonic()
+    medians: list[float] = []
+    while not worker.steady and len(medians) < WARM_UP_MOST:
+        medians.append(statistics.median(worker.run("latency", WARM_UP_ROUND_SECONDS)))
+        last = medians[-STEADY:]
+        worker.steady = len(last) == STEADY and max(last) <= (1 + STEADY_WITHIN) * min(last)
+    worker.run("end_to_end", WARM_UP_ROUND_SECONDS)
+    worker.warm_up_seconds = time.monotonic() - started
+    worker.yardsticks.clear()
+
+
+def _round(worker: Worker) -> None:
+    worker.rounds.append(worker.run("latency", ROUND_SECONDS))
+    worker.end_to_end.append(worker.run("end_to_end", END_TO_END_SECONDS))
+
+
+def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], None]) -> Measurement:
+    latency, runtime = summarise(worker.rounds), worker.job.runtime
+    advance(1)
     return Measurement(
         artifact=artifact.file,
-        runtime=worker.job.runtime.name,
-        threads=THREADS,
+        runtime=runtime.name,
+        threads=worker.job.threads,
         bytes=artifact.bytes,
-        **{stage: round(milliseconds, 3) for stage, milliseconds in worker.cold.items()},
-        latency=summarise(worker.times),
+        package_bytes=package_bytes(runtime.distribution),
+        import_ms=round(worker.cold["import_ms"], 3),
+        load_ms=round(worker.cold["load_ms"], 3),
+        first_ms=round(worker.cold["first_ms"], 3),
+        resident_bytes=worker.memory["resident_bytes"],
+        peak_bytes=worker.memory["peak_bytes"],
+        warm_up_seconds=round(worker.warm_up_seconds, 3),
+        latency=latency,
+        end_to_end=summarise(worker.end_to_end),
+        tainted=tuple(taint.of_row(latency, steady=worker.steady)),
+        raw=pack(worker.rounds),
     )
+
+
+def package_bytes(distribution: str) -> int:
+    """What an installed package takes on the disk; 0 where nothing is known."""
+    try:
+        listed = metadata.distribution(distribution).files or []
+    except metadata.PackageNotFoundError:
+        return 0
+    return sum(file.size or 0 for file in listed)
+
+
+def _failure(worker: Worker) -> Failure | None:
+    error, job = worker.failure, worker.job
+    if not error:
+        return None
+    return Failure(job.artifact.name, job.runtime.name, job.threads, error.problem, error.remedy, skipped=False)
+
+
+def _skipped(artifacts: tuple[Artifact, ...]) -> Iterator[Failure]:
+    for artifact, runtime in without_runtime(artifacts):
+        yield Failure(artifact.file, runtime.name, 1, "it is not installed", runtime.install, skipped=True)
 
 
 @contextlib.contextmanager
@@ -99,14 +252,8 @@ def _workers(jobs: list[Job]) -> Iterator[list[Worker]]:
             name = f"the worker for {job.artifact.name} on {job.runtime.name}"
             worker = Worker(job, Child("mnistkit_bench.worker", name, "see whether 'mnistkit verify' runs it"))
             workers.append(worker)
-            worker.child.send(
-                {
-                    "artifact": str(job.artifact),
-                    "runtime": job.runtime.name,
-                    "threads": THREADS,
-                    "test_set": str(job.test_set),
-                }
-            )
+            request: dict[str, Any] = {"runtime": job.runtime.name, "threads": job.threads}
+            worker.child.send({**request, "artifact": str(job.artifact), "test_set": str(job.test_set)})
         yield workers
     finally:
         for worker in workers:

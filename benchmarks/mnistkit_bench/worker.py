@@ -1,12 +1,14 @@
 """The process that one artifact is measured in: `python -m mnistkit_bench.worker`.
 
 It reads a job, then requests, as JSON lines from standard input, and answers each with one line. The timed
-region holds the runtime's own call and nothing else.
+region holds the runtime's own call and nothing else; that of end to end, all from raw bytes to a label.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IMAGES = 1000  # of the test set, taken in turn
+YARDSTICK = range(3000)
+
+clock = time.perf_counter_ns
 
 
 def main() -> None:
@@ -25,40 +30,79 @@ def main() -> None:
     with children.conversation() as (requests, reply):
         session, images, cold = _open(next(requests))
         reply(cold)
-        position = 0
+        timed = {"latency": _latency(session, images), "end_to_end": _end_to_end(session, images)}
         for request in requests:
-            times = _measure(session, images, position, **request)
-            position += len(times)
-            reply({"nanoseconds": times})
+            times = _repeat(timed[request["what"]], request["seconds"])
+            yardstick = min(_yardstick() for _ in range(3))
+            reply({"nanoseconds": times, "yardstick": yardstick, "cpu": time.process_time(), **_memory()})
 
 
 def _open(job: dict[str, Any]) -> tuple[Session, NDArray[np.uint8], dict[str, float]]:
     images = files.read_npz(Path(job["test_set"]), ("images",))["images"][:IMAGES, None]
     runtime = RUNTIMES[job["runtime"]]
-    started = time.perf_counter_ns()
+    started = clock()
     runtime.preload()
-    imported = time.perf_counter_ns()
+    imported = clock()
     session = runtime.open(Path(job["artifact"]), threads=job["threads"])
-    opened = time.perf_counter_ns()
+    opened = clock()
     session.load(images[0])
     session.run()
-    answered = time.perf_counter_ns()
+    answered = clock()
     cold = {"import": imported - started, "load": opened - imported, "first": answered - opened}
     return session, images, {f"{stage}_ms": nanoseconds / 1e6 for stage, nanoseconds in cold.items()}
 
 
-def _measure(session: Session, images: NDArray[np.uint8], position: int, seconds: float) -> list[int]:
-    """Nanoseconds of each inference: as many as fit in `seconds`, and one at least."""
-    clock, load, run = time.perf_counter_ns, session.load, session.run
+def _repeat(timed: Callable[[], int], seconds: float) -> list[int]:
+    """Nanoseconds of each: as many as fit in `seconds`, and one at least."""
     times: list[int] = []
     end = clock() + int(seconds * 1e9)
     while True:
-        load(images[(position + len(times)) % len(images)])
-        started = clock()
-        run()
-        times.append(clock() - started)
+        times.append(timed())
         if clock() >= end:
             return times
+
+
+def _latency(session: Session, images: NDArray[np.uint8]) -> Callable[[], int]:
+    load, run, turn = session.load, session.run, itertools.cycle(images)
+
+    def timed() -> int:
+        load(next(turn))
+        started = clock()
+        run()
+        return clock() - started
+
+    return timed
+
+
+def _end_to_end(session: Session, images: NDArray[np.uint8]) -> Callable[[], int]:
+    import numpy as np
+
+    load, run, read = session.load, session.run, session.read
+    shape, turn = images.shape[1:], itertools.cycle([image.tobytes() for image in images])
+
+    def timed() -> int:
+        content = next(turn)
+        started = clock()
+        load(np.frombuffer(content, np.uint8).reshape(shape))
+        run()
+        read()[0].argmax()
+        return clock() - started
+
+    return timed
+
+
+def _yardstick() -> int:
+    """Nanoseconds of a fixed piece of plain Python: it takes longer where the processor runs slower."""
+    started = clock()
+    sum(YARDSTICK)
+    return clock() - started
+
+
+def _memory() -> dict[str, int]:
+    """Bytes of this process in memory, now and at most."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    names = {"resident_bytes": "VmRSS", "peak_bytes": "VmHWM"}
+    return {name: int(fields[field].split()[0]) * 1024 for name, field in names.items()}
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 TEST_SET = "testset.npz"
 REFERENCE = "reference.npz"
 OWN_FILES = (MANIFEST, TEST_SET, REFERENCE)
+ROUNDING = 1e-5  # of a probability in float32
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
 Format = Literal["tflite", "onnx"]
@@ -188,6 +189,8 @@ class Bundle:
             )
             if reference["test_set_sha256"].tolist() != evaluation.digest:
                 raise ValueError("the original's answers are on other images")
+            for artifact in self.manifest.artifacts:
+                _check_shapes(artifact, evaluation)
             return evaluation
         except ValueError as error:
             raise BundleError(f"{self.path}: the test set is broken: {error}", EXPORT_AGAIN) from error
@@ -225,7 +228,7 @@ def open_bundle(path: Path) -> Bundle:
     Raises BundleError where it isn't whole, StorageError where a file can't be read.
     """
     manifest_path = path / MANIFEST
-    if not manifest_path.is_file():
+    if manifest_path.is_symlink() or not manifest_path.is_file():
         raise BundleError(f"{path} is no bundle: it has no {MANIFEST}", "make one with 'mnistkit export'")
     content = files.read_bytes(manifest_path)
     try:
@@ -240,8 +243,8 @@ def open_bundle(path: Path) -> Bundle:
 def _check_names(path: Path, manifest: Manifest) -> None:
     names = [file.file for file in manifest.files()]
     for name in names:
-        if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
-            raise BundleError(f"{path}: the manifest names {name!r}, which is outside the bundle", EXPORT_AGAIN)
+        if name in ("", ".", "..") or any(character in name for character in "/\\") or not name.isprintable():
+            raise BundleError(f"{path}: the manifest names {name!r}, which is no plain name", EXPORT_AGAIN)
     if len(set(names)) < len(names):
         raise BundleError(f"{path}: the manifest names a file twice", EXPORT_AGAIN)
     if not manifest.artifacts:
@@ -262,6 +265,14 @@ def _check_files(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path}: {file.file} was changed (SHA-256 differs)", EXPORT_AGAIN)
 
 
+def _check_shapes(artifact: Artifact, evaluation: EvaluationSet) -> None:
+    wanted = evaluation.images.shape[1:], evaluation.reference.shape[1:]
+    found = tuple(artifact.input.shape[1:]), tuple(artifact.output.shape[1:])
+    if found != wanted:
+        images, answers = (", ".join(map(str, shape)) for shape in wanted)
+        raise ValueError(f"{artifact.file} does not fit images of {images} and {answers} classes")
+
+
 def _evaluation_set(
     images: NDArray[np.uint8], labels: NDArray[np.int64], reference: NDArray[np.float32], classes: int
 ) -> EvaluationSet:
@@ -273,6 +284,8 @@ def _evaluation_set(
         raise ValueError(f"{len(images)} images, but labels are {labels.dtype} {list(labels.shape)}")
     if reference.shape != (len(images), classes) or reference.dtype != np.float32:
         raise ValueError(f"{len(images)} images, but the reference is {reference.dtype} {list(reference.shape)}")
+    if not np.isfinite(reference).all() or reference.min() < 0 or reference.max() > 1 + ROUNDING:
+        raise ValueError("the reference holds values that are no probabilities")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()} in {classes} classes")
     return EvaluationSet(images, labels, reference)

@@ -1,7 +1,7 @@
 """The command line: lazy commands, and the ONE place where an error becomes a message and an exit code.
 
-Exit codes: 0 done · 1 a check failed · 2 usage or broken input · 3 too few images to tell · 70 a bug in mnistkit ·
-130 interrupted.
+Exit codes: 0 done · 1 a check failed · 2 usage or broken input · 3 too few images to tell · 4 a tainted measurement ·
+70 a bug in mnistkit · 130 interrupted · 128 + a signal that ended it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ COMMANDS = (
     "verify",
     "compare",
     "bench",
+    "recommend",
     "summary",
 )
-BUG, INTERRUPTED, TERMINATED = 70, 130, 143
+BUG, INTERRUPTED = 70, 130
 
 
 class LazyGroup(click.Group):
@@ -60,7 +61,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show a character is no reason to stop
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that temporary files are removed
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(run(sys.argv[1:]))
 
 

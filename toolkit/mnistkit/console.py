@@ -20,6 +20,8 @@ PIPED_WIDTH = 120  # of a table that goes into a file
 def show(*renderables: RenderableType) -> None:
     """Print a result."""
     console = _console(sys.stdout)
+    widths = (console.measure(each).maximum for each in renderables if not isinstance(each, str))
+    console.width = max(console.width, *widths, 0)  # a terminal that is too narrow wraps lines; rich would cut figures
     with console.capture() as capture:
         for renderable in renderables:
             console.print(renderable, soft_wrap=isinstance(renderable, str))  # a table alone knows how to wrap

@@ -59,5 +59,9 @@ class SessionError(MnistkitError):
     """A runtime that can't open or run an artifact."""
 
 
+class BenchError(MnistkitError):
+    """A measurement that can't be made here, or measurements that can't be held against each other."""
+
+
 class WorkerError(MnistkitError):
-    """A bench worker process that died, hung or answered nonsense."""
+    """A process of our own that died, hung or answered nonsense."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import lzma
 import os
 import shutil
@@ -152,10 +153,12 @@ def sha256_of(path: Path) -> str:
 
 def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
     """The SHA-256 over the dtypes, shapes and contents of arrays."""
+    import numpy as np
+
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.data)
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -163,9 +166,10 @@ def write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write `arrays` as a compressed npz, atomically; the same arrays give the same bytes."""
     import numpy as np
 
+    content = io.BytesIO()
     # numpy stamps every member with zipfile's fixed date of 1980, so the bytes depend on the arrays alone.
-    with replacing_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # "allow_pickle" is no key of ours
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # "allow_pickle" is no key of ours
+    write_bytes(path, content.getvalue())
 
 
 def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+_kept = False
+
+
+def keep() -> None:
+    """From now on `swallowed` swallows nothing: for a process whose output nobody sees anyway."""
+    global _kept  # noqa: PLW0603  # it holds for the process, as file descriptors do
+    _kept = True
+
 
 @contextlib.contextmanager
 def swallowed(*descriptors: int) -> Iterator[None]:
@@ -16,6 +24,9 @@ def swallowed(*descriptors: int) -> Iterator[None]:
 
     For the whole process, so enter it on the main thread only. What talks to the user meanwhile does it `beside`.
     """
+    if _kept:
+        yield
+        return
     with Path(os.devnull).open("wb") as sink, contextlib.ExitStack() as stack:
         for descriptor in descriptors or (2,):
             stack.enter_context(_redirected(descriptor, sink.fileno()))

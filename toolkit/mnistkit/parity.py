@@ -75,17 +75,18 @@ def compare(
     import numpy as np
 
     _check_shapes(reference, answers, labels)
-    spoiled = _spoiled(answers)
+    spoiled = _spoiled("it", answers) or _spoiled("what it is held against", reference)
     reference, answers = _finite(reference), _finite(answers)
     expected, given = reference.argmax(axis=1), answers.argmax(axis=1)
     was_right, is_right = expected == labels, given == labels
     broken, mended = int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum())
-    change = np.abs(answers - reference)
+    change = np.abs(np.subtract(answers, reference, dtype=np.float64))
     found = paired.difference(broken, mended, len(labels))
     interval = Interval(100 * found.low, 100 * found.high)
     if not spoiled and tolerance is not None and change.max() > tolerance:
         spoiled = f"a probability differs by {change.max():.2g}, more than the {tolerance:g} of rounding"
-    verdict, reason = _judge(interval, margin, spoiled)
+    p_value = paired.mcnemar(broken, mended)
+    verdict, reason = _judge(interval, margin, p_value, spoiled)
     settles = paired.images_to_settle(broken, mended, len(labels), margin / 100) if verdict == "INCONCLUSIVE" else None
     return Parity(
         images=len(labels),
@@ -96,7 +97,7 @@ def compare(
         agreement=float((given == expected).mean()),
         broken=broken,
         mended=mended,
-        p_value=paired.mcnemar(broken, mended),
+        p_value=p_value,
         largest_change=float(change.max()),
         mean_change=float(change.mean()),
         recall_differences=_recall_differences(was_right, is_right, labels, reference.shape[1]),
@@ -141,25 +142,26 @@ def _finite(answers: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isfinite(answers), answers, np.float32(0))
 
 
-def _spoiled(answers: NDArray[np.float32]) -> str:
-    """What is wrong with answers that are no probabilities; empty where they are."""
+def _spoiled(what: str, answers: NDArray[np.float32]) -> str:
+    """Why these answers are no probabilities; empty where they are."""
     import numpy as np
 
     if not np.isfinite(answers).all():
-        return "it gives values that are not finite"
+        return f"{what} gives values that are not finite"
     if answers.min() < -OUTSIDE or answers.max() > 1 + OUTSIDE:
-        return f"it gives probabilities from {answers.min():g} to {answers.max():g}"
+        return f"{what} gives probabilities from {answers.min():g} to {answers.max():g}"
     return ""
 
 
-def _judge(interval: Interval, margin: float, spoiled: str) -> tuple[Verdict, str]:
+def _judge(interval: Interval, margin: float, p_value: float, spoiled: str) -> tuple[Verdict, str]:
     if spoiled:
         return "FAIL", spoiled
     if interval.low > -margin:
         return "PASS", ""
+    beyond = f"more than the margin of {margin:g} (McNemar's p = {p_value:.2g})"
     if interval.high < -margin:
-        return "FAIL", f"it loses {-interval.high:.2f} points at least, more than the margin of {margin:g}"
-    return "INCONCLUSIVE", f"it may lose up to {-interval.low:.2f} points, more than the margin of {margin:g}"
+        return "FAIL", f"it loses {-interval.high:.3f} points at least, {beyond}"
+    return "INCONCLUSIVE", f"it may lose up to {-interval.low:.3f} points, {beyond}"
 
 
 def _recall_differences(

@@ -7,6 +7,7 @@ answers, and `answers` float32 [rows, N, classes].
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ from mnistkit.bundle import Artifact, Bundle, Quantization
 from mnistkit.errors import RecordError, WorkerError
 from mnistkit.machine import Machine, this_machine
 from mnistkit.progress import SILENT, Progress
-from mnistkit.runtimes import Runtime, default_for, pair, runtime_versions
+from mnistkit.runtimes import Runtime, pair, runtime_versions, without_runtime
 from mnistkit.runtimes.inference import BATCH
 from mnistkit.runtimes.isolation import Isolation, isolation
 
@@ -89,13 +90,14 @@ def gather(
     import numpy as np
 
     evaluation = bundle.evaluation_set()
-    indices = np.arange(len(evaluation.labels))
+    indices, images = np.arange(len(evaluation.labels)), evaluation.images
     whole = limit is None or limit >= len(indices)
     if not whole and limit is not None:
         indices = sampling.proportional(evaluation.labels, limit, seed)
+        images = images[indices]
     artifacts = bundle.manifest.artifacts
     rows, not_run, answers = [], [], []
-    with isolation(evaluation.images[indices], evaluation.reference.shape[1]) as isolated:
+    with isolation(images, evaluation.reference.shape[1]) as isolated:
         for artifact, runtime in pair(artifacts, runtimes):
             try:
                 given, seconds = _predict(isolated, bundle, artifact, runtime, len(indices), progress)
@@ -120,11 +122,15 @@ def gather(
         machine=this_machine(),
         versions=runtime_versions(),
         rows=tuple(rows),
-        not_run=(*not_run, *([] if runtimes else _without_runtime(artifacts))),
+        not_run=(*not_run, *(() if runtimes else _not_installed(artifacts))),
     )
     original = evaluation.reference[indices]
     return Predictions(
-        record, indices, evaluation.labels[indices], original, np.array(answers).reshape(-1, *original.shape)
+        record,
+        indices,
+        evaluation.labels[indices],
+        original,
+        np.array(answers, np.float32).reshape(-1, *original.shape),
     )
 
 
@@ -181,17 +187,6 @@ def _predict(
         return isolated.predict(runtime, bundle.file(artifact), batch, advance)
 
 
-def _without_runtime(artifacts: tuple[Artifact, ...]) -> list[NotRun]:
-    """The artifacts that nothing which is installed can run."""
-    formats = {runtime.format for _, runtime in pair(artifacts)}
-    return [
-        NotRun(
-            artifact.file,
-            default_for(artifact).name,
-            "it is not installed",
-            f"pip install 'mnistkit[{default_for(artifact).extra}]'",
-            asked=False,
-        )
-        for artifact in artifacts
-        if artifact.format not in formats
-    ]
+def _not_installed(artifacts: tuple[Artifact, ...]) -> Iterator[NotRun]:
+    for artifact, runtime in without_runtime(artifacts):
+        yield NotRun(artifact.file, runtime.name, "it is not installed", runtime.install, asked=False)

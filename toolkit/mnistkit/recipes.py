@@ -223,9 +223,10 @@ RECIPES = {
             summary="small, for the edge",
             source="mnistkit",
             # Filters in sixteens, the tiles in which XNNPACK computes; strides, which cost nothing, instead of pooling.
+            # A batch normalisation after the first convolution too would leave time for fewer epochs.
             layers=(
                 layer("Rescaling", scale=1 / 255),
-                *normalised(16, strides=2),
+                conv(16, strides=2),
                 *normalised(32, strides=2),
                 *normalised(32),
                 layer("Dropout", rate=0.4),
@@ -234,7 +235,7 @@ RECIPES = {
             ),
             optimizer=Optimizer("adam", peak=0.003),
             batch_size=128,
-            epochs=55,
+            epochs=56,
             augmentation=MOVED,
             threads=1,  # its operations are small: waiting for a second thread takes longer, often twice, than it helps
         ),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mnistkit import parity, records
 from mnistkit.errors import RecordError
 from mnistkit.machine import Machine
-from mnistkit.parity import Flip, Parity
+from mnistkit.parity import Flip, Parity, Verdict
 from mnistkit.predictions import NotRun, Predictions
 from mnistkit.predictions import Row as Answered
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORST_FIRST: tuple[parity.Verdict, ...] = ("FAIL", "INCONCLUSIVE")
+WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class VerifyReport(records.Record):
     schema: ClassVar[str] = "verify"
     version: ClassVar[int] = 1
 
+    verdict: Verdict  # the worst of all rows; FAIL too where nothing ran, or something that was asked for by name
     bundle_sha256: str  # of its manifest, which vouches for the rest
     test_set_sha256: str  # of its images and labels
     images: int
@@ -49,13 +51,6 @@ class VerifyReport(records.Record):
     machine: Machine
     versions: dict[str, str]
 
-    @property
-    def verdict(self) -> parity.Verdict:
-        """The worst of all rows; FAIL too where nothing ran, or something didn't that was asked for by name."""
-        if not self.rows or any(row.asked for row in self.not_run):
-            return "FAIL"
-        return worst(row.parity for row in self.rows)
-
 
 @dataclass(frozen=True)
 class Pairing:
@@ -64,12 +59,20 @@ class Pairing:
     artifact: str
     runtimes: tuple[str, ...]  # of the two
     same_file: bool
-    rows_differ: int  # images for which any probability differs
-    largest_step: float  # in probability
-    quantization_steps: int | None  # the same in steps of the stored output, where both are stored in the same
-    labels_flip: int
+    images_differ: int  # those for which any probability does
+    largest_steps: int | None  # the largest change in steps of the stored output, where both are stored in the same
     parity: Parity
     flips: tuple[Flip, ...]
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """An artifact on a runtime that the other recording has no answers for."""
+
+    artifact: str
+    runtime: str
+    recording: int  # 1 or 2, which has them
+    problem: str  # why the other has not; empty where it doesn't say
 
 
 @dataclass(frozen=True)
@@ -79,22 +82,13 @@ class Comparison(records.Record):
     schema: ClassVar[str] = "comparison"
     version: ClassVar[int] = 1
 
+    verdict: Verdict  # the worst of all pairings
     machines: tuple[Machine, ...]  # of the two recordings
     versions: tuple[dict[str, str], ...]
     images: int  # that both answered
     margin: float
     pairings: tuple[Pairing, ...]
-
-    @property
-    def verdict(self) -> parity.Verdict:
-        """The worst of all pairings."""
-        return worst(pairing.parity for pairing in self.pairings)
-
-
-def worst(found: Iterable[Parity]) -> parity.Verdict:
-    """FAIL before INCONCLUSIVE before PASS."""
-    verdicts: set[parity.Verdict] = {each.verdict for each in found}
-    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
+    unpaired: tuple[Unpaired, ...]
 
 
 def judge(predictions: Predictions, margin: float) -> VerifyReport:
@@ -110,7 +104,9 @@ def judge(predictions: Predictions, margin: float) -> VerifyReport:
         )
         for row, answers in zip(record.rows, predictions.answers, strict=True)
     )
+    lacking = not rows or any(row.asked for row in record.not_run)
     return VerifyReport(
+        verdict="FAIL" if lacking else _worst(row.parity for row in rows),
         bundle_sha256=record.bundle_sha256,
         test_set_sha256=record.test_set_sha256,
         images=len(labels),
@@ -130,6 +126,41 @@ def compare(first: Predictions, second: Predictions, margin: float) -> Compariso
     An artifact is paired on the same runtime; where the two have none in common, on all that they have. Raises
     RecordError where they share no images or no artifact.
     """
+    first, second = _on_common_images(first, second)
+    places = [
+        (i, j)
+        for i, one in enumerate(first.record.rows)
+        for j, other in enumerate(second.record.rows)
+        if one.artifact == other.artifact and _belong(one, other, first, second)
+    ]
+    if not places:
+        raise RecordError("the two have no artifact in common", "save the predictions of the same bundle")
+    pairings = tuple(_pairing(first, second, i, j, margin) for i, j in places)
+    return Comparison(
+        verdict=_worst(pairing.parity for pairing in pairings),
+        machines=(first.record.machine, second.record.machine),
+        versions=(first.record.versions, second.record.versions),
+        images=len(first.labels),
+        margin=margin,
+        pairings=pairings,
+        unpaired=(
+            *_unpaired(1, first, second, {i for i, _ in places}),
+            *_unpaired(2, second, first, {j for _, j in places}),
+        ),
+    )
+
+
+def _worst(found: Iterable[Parity]) -> Verdict:
+    """FAIL before INCONCLUSIVE before PASS."""
+    verdicts: set[Verdict] = {each.verdict for each in found}
+    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
+
+
+def _tolerance(*rows: Answered) -> float | None:
+    return parity.FLOAT32_TOLERANCE if all(row.quantization == "float32" for row in rows) else None
+
+
+def _on_common_images(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
     import numpy as np
 
     if _test_set(first) != _test_set(second):
@@ -140,25 +171,7 @@ def compare(first: Predictions, second: Predictions, margin: float) -> Compariso
     first, second = _only(first, here), _only(second, there)
     if (first.labels != second.labels).any():
         raise RecordError("the two disagree about the labels", "save them again")
-    pairings = tuple(
-        _pairing(first, second, i, j, margin)
-        for i, one in enumerate(first.record.rows)
-        for j, other in enumerate(second.record.rows)
-        if one.artifact == other.artifact and _belong(one, other, first, second)
-    )
-    if not pairings:
-        raise RecordError("the two have no artifact in common", "save the predictions of the same bundle")
-    return Comparison(
-        machines=(first.record.machine, second.record.machine),
-        versions=(first.record.versions, second.record.versions),
-        images=len(here),
-        margin=margin,
-        pairings=pairings,
-    )
-
-
-def _tolerance(row: Answered) -> float | None:
-    return parity.FLOAT32_TOLERANCE if row.quantization == "float32" else None
+    return first, second
 
 
 def _test_set(predictions: Predictions) -> tuple[str, int]:
@@ -167,6 +180,8 @@ def _test_set(predictions: Predictions) -> tuple[str, int]:
 
 
 def _only(predictions: Predictions, places: NDArray[np.intp]) -> Predictions:
+    if len(places) == len(predictions.labels):  # all of them, in order
+        return predictions
     return Predictions(
         predictions.record,
         predictions.indices[places],
@@ -183,19 +198,24 @@ def _belong(one: Answered, other: Answered, first: Predictions, second: Predicti
     return not runtimes[0] & runtimes[1]
 
 
+def _unpaired(number: int, here: Predictions, there: Predictions, paired: set[int]) -> Iterator[Unpaired]:
+    problems = {(row.artifact, row.runtime): row.problem for row in there.record.not_run}
+    for place, row in enumerate(here.record.rows):
+        if place not in paired:
+            yield Unpaired(row.artifact, row.runtime, number, problems.get((row.artifact, row.runtime), ""))
+
+
 def _pairing(first: Predictions, second: Predictions, i: int, j: int, margin: float) -> Pairing:
     one, other = first.record.rows[i], second.record.rows[j]
     before, after = first.answers[i], second.answers[j]
-    found = parity.compare(before, after, first.labels, margin)
-    steps = round(found.largest_change / one.step) if one.step and one.step == other.step else None
+    found = parity.compare(before, after, first.labels, margin, _tolerance(one, other))
+    steps = found.largest_change / one.step if one.step and one.step == other.step else math.nan
     return Pairing(
         artifact=one.artifact,
         runtimes=(one.runtime, other.runtime),
         same_file=one.artifact_sha256 == other.artifact_sha256,
-        rows_differ=int((before != after).any(axis=1).sum()),
-        largest_step=found.largest_change,
-        quantization_steps=steps,
-        labels_flip=int((before.argmax(axis=1) != after.argmax(axis=1)).sum()),
+        images_differ=int((before != after).any(axis=1).sum()),
+        largest_steps=round(steps) if math.isfinite(steps) else None,
         parity=found,
         flips=parity.flips(before, after, first.labels, first.indices),
     )

@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.commands import options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+TAINTED = 4
+
+
+class Share(click.ParamType[float]):
+    """A percentage, such as 5%, as a share of 1."""
+
+    name = "PERCENT"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share."""
+        if isinstance(value, float):
+            return value
+        try:
+            share = float(value.removesuffix("%")) / 100
+        except ValueError:
+            share = -1
+        if not 0 <= share <= 10:
+            self.fail(f"{value} is no percentage from 0% to 1000%.", param, ctx)
+        return share
+
+
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them."""
+
+    name = "N,N…"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers."""
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= 256 for part in parts):
+            self.fail(f"{value} is no list of numbers from 1 to 256.", param, ctx)
+        return tuple(dict.fromkeys(map(int, parts)))
 
 
 @click.command(short_help="Measure the latency of a bundle on this machine.")
@@ -19,15 +60,52 @@ from mnistkit.commands import options
     show_default=True,
     help="How long to measure each artifact.",
 )
+@click.option(
+    "--samples", type=click.IntRange(1, 10**7), metavar="N", help="Measure each N times, however long it takes."
+)
+@click.option("--threads", type=Counts(), default="1", show_default=True, help="Numbers of threads to measure with.")
+@click.option("--strict", is_flag=True, help="Exit with 4 where the measurements can't be relied on.")
+@click.option("--compare", "old_path", type=options.PATH, metavar="OLD", help="Hold the result against an earlier one.")
+@click.option(
+    "--fail-over", type=Share(), default="5%", show_default=True, help="How much slower than OLD is a regression."
+)
+@click.option("--across-machines", is_flag=True, help="Compare even with what was measured on another machine.")
 @options.json_file
-def command(bundle: Path, runtimes: tuple[str, ...], seconds: float, json_path: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Replace the file of --json.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    bundle: Path,
+    runtimes: tuple[str, ...],
+    seconds: float,
+    samples: int | None,
+    threads: tuple[int, ...],
+    strict: bool,
+    old_path: Path | None,
+    fail_over: float,
+    across_machines: bool,
+    json_path: Path | None,
+    force: bool,
+) -> None:
     """Measure the latency of a bundle's artifacts (build/cnn/bundle by default) on this machine.
 
-    Each artifact runs in a process of its own, warmed up, on one thread, one real test image at a time.
+    Each artifact runs in a process of its own, warmed up until it is steady, one real test image at a time; all of
+    them in turn, in short rounds. What throttling, a moving clock or other programs have spoilt is marked. Exit
+    code 1 where an artifact could not be measured, or is slower than in OLD; 4 with --strict.
     """
-    from mnistkit import console, render
+    from mnistkit import console, records
     from mnistkit.bundle import open_bundle
-    from mnistkit_bench import runner
+    from mnistkit.render import latencies
+    from mnistkit_bench import comparison, results, runner
 
-    report = runner.bench(open_bundle(bundle), runtimes, seconds, console.Terminal())
-    console.deliver(report, json_path, render.bench_table(report))
+    options.check_vacant(json_path, force=force)
+    old = records.read(old_path, results.BenchReport, results.MEASURE_AGAIN) if old_path else None
+    report = runner.bench(open_bundle(bundle), runtimes, seconds, samples, threads, console.Terminal())
+    shown: list[RenderableType] = [latencies.bench_table(report), *latencies.bench_remarks(report)]
+    failed = any(not failure.skipped for failure in report.failures)
+    if old:
+        compared = comparison.compare(old, report, fail_over, across_machines=across_machines)
+        shown.append(latencies.bench_comparison_table(compared))
+        failed = failed or bool(compared.regressions)
+    console.deliver(report, json_path, *shown)
+    ctx.exit(1 if failed else TAINTED if strict and report.is_tainted else 0)

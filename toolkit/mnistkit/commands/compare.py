@@ -12,9 +12,6 @@ from mnistkit.commands import options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command(short_help="Hold two recordings of answers against each other.")
 @click.argument("first", type=options.PATH)
@@ -44,7 +41,7 @@ def command(
     comparison = verification.compare(predictions.load(first), predictions.load(second), margin)
     shown: list[RenderableType] = [verdicts.comparison_table(comparison), *verdicts.comparison_remarks(comparison)]
     if show_flips:
-        flipped = [(pairing.artifact, flip) for pairing in comparison.pairings for flip in pairing.flips]
-        shown.append(verdicts.flips_table(flipped))
+        flipped = [(verdicts.pairing_name(each), flip) for each in comparison.pairings for flip in each.flips]
+        shown.append(verdicts.flips_table(flipped) if flipped else verdicts.NO_FLIPS)
     console.deliver(comparison, json_path, *shown)
     ctx.exit(options.exit_code(comparison.verdict, allow_inconclusive=allow_inconclusive))

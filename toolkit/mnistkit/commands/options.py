@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistkit.errors import StorageError
+
 if TYPE_CHECKING:
     from mnistkit.data.dataset import Dataset
     from mnistkit.parity import Verdict
@@ -58,6 +60,12 @@ margin = click.option(
 allow_inconclusive = click.option(
     "--allow-inconclusive", is_flag=True, help="Exit with 0 even where there are too few images to tell."
 )
+
+
+def check_vacant(path: Path | None, *, force: bool) -> None:
+    """Raise StorageError where a result would replace a file, unless that is wanted; a device takes any."""
+    if path and path.is_file() and not force:
+        raise StorageError(f"{path} is there already", "choose another name, or say --force")
 
 
 def exit_code(verdict: Verdict, *, allow_inconclusive: bool) -> int:

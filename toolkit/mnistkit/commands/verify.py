@@ -60,12 +60,14 @@ def command(
     shown: list[RenderableType] = [verdicts.verify_table(report), *verdicts.remarks(report)]
     if show_flips:
         shown += verdicts.flips_shown(flipped, opened.evaluation_set().images)
-    console.deliver(report, json_path, *shown)
-    if save:
+    if save:  # first, for the answers took the longest
         predictions.save(save, gathered)
+    console.deliver(report, json_path, *shown)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
     if png and flipped:
         indices, titles = verdicts.flips_for_sheet(flipped)
         files.write_bytes(png, pictures.sheet(opened.evaluation_set().images[indices], titles))
+    elif png:
+        files.remove(png)  # an older one would look like today's
     ctx.exit(options.exit_code(report.verdict, allow_inconclusive=allow_inconclusive))

@@ -132,22 +132,6 @@ def answer_text(answer: Answer) -> Text:
     return lines
 
 
-def bench_table(report: BenchReport) -> Table:
-    """One line a measurement."""
-    machine = report.machine
-    fewest = min((row.latency.samples for row in report.measurements), default=0)
-    grid = table(
-        f"Latency on {machine.cpu}, {machine.architecture}",
-        ("artifact", "runtime"),
-        ("p50 µs", "p90 µs", "p99 µs", "load ms", "kB"),
-        f"of the runtime's call alone, at batch 1, one thread; {fewest:,} samples or more",
-    )
-    for row in report.measurements:
-        latency = map(microseconds, (row.latency.p50, row.latency.p90, row.latency.p99))
-        grid.add_row(row.artifact, row.runtime, *latency, f"{row.load_ms:.1f}", kilobytes(row.bytes))
-    return grid
-
-
 def summary_table(verified: VerifyReport, measured: BenchReport) -> Table:
     """One line an artifact and runtime: is it right, how fast is it, how large is it."""
     grid = table("", ("artifact", "runtime"), ("accuracy", "verdict", "p50 µs", "p99 µs", "kB"))
@@ -156,7 +140,8 @@ def summary_table(verified: VerifyReport, measured: BenchReport) -> Table:
         measured_cells = ["", "", ""]
         if found := measurements.get((row.artifact, row.runtime)):
             latency = found.latency
-            measured_cells = [microseconds(latency.p50), microseconds(latency.p99), kilobytes(found.bytes)]
+            p99 = "–" if latency.p99 is None else microseconds(latency.p99)
+            measured_cells = [microseconds(latency.p50), p99, kilobytes(found.bytes)]
         grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), verdict(row.parity), *measured_cells)
     return grid
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from mnistkit.paired import MOST
 from mnistkit.render import blocks, percent, points, table, verdict
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mnistkit.parity import Flip, Parity
-    from mnistkit.verification import Comparison, VerifyReport
+    from mnistkit.verification import Comparison, Pairing, Unpaired, VerifyReport
 
+NO_FLIPS = "no image was broken or mended"
 SHOWN = 10  # images as blocks in a terminal
 ON_A_SHEET = 100  # images in a picture
 
@@ -29,8 +31,9 @@ def verify_table(report: VerifyReport) -> Table:
     grid = table(
         f"Parity with the original ({percent(report.original_accuracy)}) on {report.images:,} test images{sample}",
         ("artifact", "runtime"),
-        ("accuracy", "difference", "95% interval", "flips", "verdict"),
-        f"difference in points; flips: images broken and mended; the margin is {report.margin:g} points",
+        ("accuracy", "points", "at worst", "flips", "verdict"),
+        "points: the difference; at worst: the lower end of its 95% interval, for a margin of\n"
+        f"-{report.margin:g}; flips: images broken and mended",
     )
     for row in report.rows:
         figures = percent(row.parity.accuracy), *_difference(row.parity)
@@ -43,17 +46,18 @@ def comparison_table(comparison: Comparison) -> Table:
     grid = table(
         f"The second against the first, on {comparison.images:,} test images",
         ("artifact", "runtimes"),
-        ("differ", "step", "difference", "95% interval", "flips", "verdict"),
-        f"differ: rows that do, at all; step: the largest of a probability; the margin is {comparison.margin:g} points",
+        ("differ", "change", "points", "at worst", "flips", "verdict"),
+        "differ: images with another probability; change: the largest of one; points: the difference;\n"
+        f"at worst: the lower end of its 95% interval, for a margin of -{comparison.margin:g}; flips: broken and mended",
     )
     for pairing in comparison.pairings:
-        steps = "" if pairing.quantization_steps is None else f" ({pairing.quantization_steps})"
+        steps = "" if pairing.largest_steps is None else f" ({pairing.largest_steps})"
         first, second = pairing.runtimes
         grid.add_row(
             pairing.artifact if pairing.same_file else f"{pairing.artifact} (files differ)",
             first if first == second else f"{first}, {second}",
-            f"{pairing.rows_differ:,}",
-            f"{pairing.largest_step:.2g}{steps}",
+            f"{pairing.images_differ:,}",
+            f"{pairing.parity.largest_change:.2g}{steps}",
             *_difference(pairing.parity),
             verdict(pairing.parity),
         )
@@ -68,9 +72,24 @@ def remarks(report: VerifyReport) -> list[str]:
 
 
 def comparison_remarks(comparison: Comparison) -> list[str]:
-    """A line for each reason why a pairing is no PASS."""
+    """Whom the two recordings are of; a line for each reason why a pairing is no PASS, and for what has no pair."""
+    sides = [f"{machine.cpu}, {machine.architecture}" for machine in comparison.machines]
     judged = [pairing for pairing in comparison.pairings if pairing.parity.reason]
-    return _by_reason([(pairing.artifact, why(pairing.parity)) for pairing in judged])
+    alone = [
+        (f"{row.artifact} on {row.runtime}", f"only in the {('first', 'second')[row.recording - 1]}{_because(row)}")
+        for row in comparison.unpaired
+    ]
+    told = [(pairing_name(pairing), why(pairing.parity)) for pairing in judged]
+    return [f"first: {sides[0]}; second: {sides[1]}", *_by_reason(told + alone)]
+
+
+def pairing_name(pairing: Pairing) -> str:
+    """The artifact, and the runtimes on which it answered."""
+    return f"{pairing.artifact} on {' and '.join(dict.fromkeys(pairing.runtimes))}"
+
+
+def _because(row: Unpaired) -> str:
+    return f": in the other {row.problem}" if row.problem else ""
 
 
 def _by_reason(found: list[tuple[str, str]]) -> list[str]:
@@ -82,17 +101,17 @@ def _by_reason(found: list[tuple[str, str]]) -> list[str]:
 
 def why(parity: Parity) -> str:
     """Why it is no PASS, and what would help."""
-    told = f"{parity.verdict}: {parity.reason} (McNemar's p = {parity.p_value:.2g})"
+    told = f"{parity.verdict}: {parity.reason}"
     if parity.verdict == "FAIL":
         return told
     if parity.images_to_settle is None:
-        return f"{told}; no number of images would settle it, for the loss is as large as the margin"
+        return f"{told}; the loss is so near to the margin that not even {MOST:,} images would settle it"
     return f"{told}; about {parity.images_to_settle:,} images would settle it"
 
 
 def flips_table(flipped: Flipped) -> Table:
     """One line an image and what broke or mended it."""
-    grid = table("Images broken and mended", ("by", ""), ("index", "label", "original", "artifact"))
+    grid = table("Images broken and mended", ("by", ""), ("index", "label", "before", "after"))
     for by, flip in flipped:
         answers = _answer(flip.original, flip.original_confidence), _answer(flip.artifact, flip.artifact_confidence)
         grid.add_row(by, "broken" if flip.broken else "mended", str(flip.index), str(flip.label), *answers)
@@ -102,7 +121,7 @@ def flips_table(flipped: Flipped) -> Table:
 def flips_shown(flipped: Flipped, images: NDArray[np.uint8]) -> list[RenderableType]:
     """The table, and the first of the test `images` in it, in shades, each under a line on what was answered."""
     if not flipped:
-        return ["no image was broken or mended"]
+        return [NO_FLIPS]
     pictured = _pictured(flipped)
     parts = [f"{_title(flip, ', ')}\n{blocks(images[flip.index])}" for flip in pictured[:SHOWN]]
     more = len(pictured) - SHOWN
@@ -131,5 +150,4 @@ def _answer(label: int, confidence: float) -> str:
 
 
 def _difference(parity: Parity) -> Iterable[str]:
-    interval = f"{points(parity.interval.low)} to {points(parity.interval.high)}"
-    return points(parity.difference), interval, f"-{parity.broken} +{parity.mended}"
+    return points(parity.difference), points(parity.interval.low), f"-{parity.broken} +{parity.mended}"

@@ -59,6 +59,11 @@ class Runtime:
             return f"{self.name} has no later version: use {self.successor}, pip install 'mnistkit[device]'"
         return f"try another version, pip install -U {self.distribution}, or another --runtime"
 
+    @property
+    def install(self) -> str:
+        """The command that brings it."""
+        return f"pip install 'mnistkit[{self.extra}]'"
+
     def installed(self) -> bool:
         """Whether this environment has the package; imports nothing of it."""
         return importlib.util.find_spec(self.module.partition(".")[0]) is not None
@@ -85,7 +90,7 @@ class Runtime:
             raise
         except Exception as error:  # each runtime has exceptions of its own
             reason = " ".join(str(error).split())[:200]
-            raise SessionError(f"{self.name} can't load {artifact.name}: {reason}", self.remedy) from error
+            raise SessionError(f"{self.name} can't load it: {reason}", self.remedy) from error
         return session
 
     def _code(self) -> ModuleType:
@@ -125,7 +130,7 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
     """Each runtime that is installed, or of those named, with each artifact that it takes.
 
     Unless they are named, runtimes that no device has can be left out. Raises MissingExtraError where a runtime is
-    named and not installed, or where none is for any artifact; SessionError where those named take no artifact.
+    named and not installed, or where none is for any artifact; SessionError where one that is named takes none.
     """
     artifacts = list(artifacts)
     chosen = [RUNTIMES[name] for name in RUNTIMES if name in names] or [
@@ -133,16 +138,21 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
     ]
     for runtime in chosen:
         runtime.require()
+        if runtime.name in names and runtime.format not in {artifact.format for artifact in artifacts}:
+            raise SessionError(f"no artifact runs on {runtime.name}", "name another --runtime, or none")
     pairs = [(artifact, runtime) for runtime in chosen for artifact in artifacts if artifact.format == runtime.format]
     if not pairs:
-        if not names:
-            default_for(artifacts[0]).require()
-        raise SessionError(f"no artifact runs on {', '.join(names)}", "name another --runtime, or none")
+        _default_for(artifacts[0]).require()
     return pairs
 
 
-def default_for(artifact: Formatted) -> Runtime:
-    """The runtime that a device runs it on."""
+def without_runtime(artifacts: Iterable[A]) -> list[tuple[A, Runtime]]:
+    """The artifacts that no runtime which is installed takes, each with the one to install for it."""
+    formats = {runtime.format for runtime in RUNTIMES.values() if runtime.installed()}
+    return [(artifact, _default_for(artifact)) for artifact in artifacts if artifact.format not in formats]
+
+
+def _default_for(artifact: Formatted) -> Runtime:
     return next(runtime for runtime in RUNTIMES.values() if runtime.format == artifact.format)
 
 

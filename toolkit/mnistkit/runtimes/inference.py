@@ -40,7 +40,7 @@ def predict(
             return np.concatenate(list(parts))
     except Exception as error:  # each runtime has exceptions of its own
         reason = " ".join(str(error).split())[:200]
-        raise SessionError(f"{runtime.name} failed on {artifact.name}: {reason}", runtime.remedy) from error
+        raise SessionError(f"{runtime.name} can't run it: {reason}", runtime.remedy) from error
 
 
 def _cores() -> int:

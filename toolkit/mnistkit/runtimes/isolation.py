@@ -25,10 +25,12 @@ class Isolation:
 
     def __init__(self, folder: Path, images: NDArray[np.uint8], classes: int) -> None:
         self._images, self._answers = folder / "images", folder / "answers"
+        import numpy as np
+
         self._shape, self._classes = images.shape, classes
         self._runtime: Runtime | None = None
         self._child: Child | None = None
-        files.write_bytes(self._images, images.tobytes())
+        self._images.write_bytes(np.ascontiguousarray(images).data)
 
     def predict(
         self, runtime: Runtime, artifact: Path, batch: int, advance: Callable[[float], None]
@@ -48,6 +50,8 @@ class Isolation:
         except WorkerError:
             self.close()  # for the next artifact there will be a new one
             raise
+        if "failed" in answer:
+            raise WorkerError(answer["failed"], answer["remedy"])
         answers = np.frombuffer(files.read_bytes(self._answers), np.float32)
         if answers.size != self._shape[0] * self._classes:
             raise WorkerError(

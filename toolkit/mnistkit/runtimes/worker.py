@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mnistkit import children, files
+from mnistkit import children
 from mnistkit.errors import MnistkitError
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import predict
@@ -23,7 +23,7 @@ def main() -> None:
             try:
                 reply(_do(job, reply))
             except MnistkitError as error:  # the next job may go better
-                reply(children.failure(error))
+                reply({"failed": error.problem, "remedy": error.remedy})
 
 
 def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[st
     started = time.perf_counter()
     answers = predict(runtime, Path(job["artifact"]), images, _Teller(reply), job["batch"])
     seconds = time.perf_counter() - started
-    files.write_bytes(Path(job["answers"]), answers.tobytes())
+    Path(job["answers"]).write_bytes(answers.tobytes())
     return {"seconds": seconds}
 
 

@@ -1,0 +1,62 @@
+"""Why a measurement may not be relied on: throttling, a moving clock, other programs, no steady state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnistkit.machine import State, throttling
+from mnistkit_bench.statistics import Latency
+
+CLOCK = 0.05  # by which share the clock may move
+YARDSTICK = 0.10  # how much longer a fixed piece of work may take at times than at others
+OTHERS = 0.25  # cores that other programs may use
+WIDTH = 0.03  # half of the median's interval, as a share of the median
+
+
+def of_machine(states: Sequence[State], others: float, yardsticks: Sequence[int]) -> list[str]:
+    """What is wrong with all that was measured meanwhile.
+
+    `others` are the cores that other programs used, `yardsticks` nanoseconds of the same work, again and again.
+    """
+    import numpy as np
+
+    reasons = []
+    bits = 0
+    for found in states:
+        bits |= found.throttled or 0
+    now, _ = throttling(bits)
+    if now:
+        reasons.append(f"the board was held back: {', '.join(now)}")
+    clocks = [found.mhz for found in states if found.mhz]
+    if clocks and max(clocks) > (1 + CLOCK) * min(clocks):
+        reasons.append(f"the clock moved from {min(clocks):,.0f} to {max(clocks):,.0f} MHz (see its governor)")
+    if others > OTHERS:
+        reasons.append(f"other programs used {others:.1f} cores")
+    fast, slow = np.percentile(yardsticks, (10, 90)) if yardsticks else (1, 1)
+    if slow > (1 + YARDSTICK) * fast:
+        reasons.append(f"the processor was {slow / fast:.1f} times slower at some times than at others")
+    return reasons
+
+
+def of_row(latency: Latency, *, steady: bool) -> list[str]:
+    """What is wrong with one measurement."""
+    reasons = []
+    if not steady:
+        reasons.append("it did not become steady while it warmed up")
+    interval = latency.p50_interval
+    if interval and interval.high - interval.low > 2 * WIDTH * latency.p50:
+        reasons.append(f"its p50 is uncertain by more than ±{100 * WIDTH:g}%")
+    return reasons
+
+
+def busy_seconds() -> float:
+    """Seconds that all cores together have worked since the machine was started; 0 where nothing tells."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        ticks: list[int] = list(map(int, fields))
+    except (OSError, ValueError):
+        return 0.0
+    idle, guests = sum(ticks[3:5]), sum(ticks[8:10])  # user time holds that of guests already
+    return (sum(ticks) - idle - guests) / os.sysconf("SC_CLK_TCK")
