@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 120  # of a table that goes into a file
+WIDEST = 200  # of a table
 
 
 def show(*renderables: RenderableType) -> None:
     """Print a result."""
     console = _console(sys.stdout)
-    widths = (console.measure(each).maximum for each in renderables if not isinstance(each, str))
+    free = console.options.update(max_width=WIDEST)
+    widths = (console.measure(each, options=free).maximum for each in renderables if not isinstance(each, str))
     console.width = max(console.width, *widths, 0)  # a terminal that is too narrow wraps lines; rich would cut figures
     with console.capture() as capture:
         for renderable in renderables:

@@ -32,8 +32,8 @@ def verify_table(report: VerifyReport) -> Table:
         f"Parity with the original ({percent(report.original_accuracy)}) on {report.images:,} test images{sample}",
         ("artifact", "runtime"),
         ("accuracy", "points", "at worst", "flips", "verdict"),
-        "points: the difference; at worst: the lower end of its 95% interval, for a margin of\n"
-        f"-{report.margin:g}; flips: images broken and mended",
+        f"at worst: the lower end of the 95% interval, for a margin of -{report.margin:g}\n"
+        "points: the difference; flips: images broken and mended",
     )
     for row in report.rows:
         figures = percent(row.parity.accuracy), *_difference(row.parity)
@@ -47,8 +47,8 @@ def comparison_table(comparison: Comparison) -> Table:
         f"The second against the first, on {comparison.images:,} test images",
         ("artifact", "runtimes"),
         ("differ", "change", "points", "at worst", "flips", "verdict"),
-        "differ: images with another probability; change: the largest of one; points: the difference;\n"
-        f"at worst: the lower end of its 95% interval, for a margin of -{comparison.margin:g}; flips: broken and mended",
+        f"at worst: the lower end of the 95% interval, for a margin of -{comparison.margin:g}\n"
+        "differ: images with another probability; change: the largest; points: the difference; flips: broken, mended",
     )
     for pairing in comparison.pairings:
         steps = "" if pairing.largest_steps is None else f" ({pairing.largest_steps})"
