@@ -19,7 +19,7 @@ from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
 from mnistkit.keras_models import KerasModel
 from mnistkit.native_output import swallowed
-from mnistkit.runtimes import RUNTIMES
+from mnistkit.runtimes import default_for
 from mnistkit_bench.runner import Job, measure
 from mnistkit_export import calibration
 
@@ -86,9 +86,8 @@ def main() -> None:
         theirs = defaults(data, Path(scratch) / "defaults")
         ours = {name: bundle.path / name for name in theirs}
         test_set = bundle.file(bundle.manifest.test_set)
-        runtimes = {runtime.format: runtime for runtime in RUNTIMES.values()}
         paths = [*theirs.values(), *ours.values()]
-        jobs = [Job(path, runtimes[path.suffix[1:]], test_set) for path in paths]
+        jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
         measured = measure(jobs, SECONDS, progress=console.Terminal()).workers
         sizes = {path: path.stat().st_size for path in paths}
     medians = {worker.job.artifact: statistics.median(worker.times) / 1000 for worker in measured}

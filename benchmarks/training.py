@@ -26,7 +26,7 @@ from mnistkit.recipes import RECIPES, Recipe
 from mnistkit.training import History, train
 
 ROUNDS, EPOCHS = 3, 3
-CNN, TUNED = RECIPES["cnn"], RECIPES["cnn-tuned"]
+CNN, TUNED, EDGE = RECIPES["cnn"], RECIPES["cnn-tuned"], RECIPES["edge"]
 
 
 def ours(recipe: Recipe, data: Dataset) -> list[float]:
@@ -52,6 +52,7 @@ CONTESTANTS: dict[str, tuple[Callable[[Recipe, Dataset], list[float]], Recipe]] 
     "cnn": (ours, CNN),
     "cnn-tuned, not augmented": (ours, replace(TUNED, augmentation=None)),
     "cnn-tuned": (ours, TUNED),
+    "edge": (ours, EDGE),
 }
 
 
@@ -78,6 +79,12 @@ def main() -> None:
     ):
         grid.add_row(other, f"{epoch[other]:.2f}", "1.00", "")
         grid.add_row(name, f"{epoch[name]:.2f}", f"{epoch[name] / epoch[other]:.2f}", target)
+    Console().print(grid)
+
+    grid = render.table("A whole training", ("what",), ("epochs", "in plain epochs of cnn"))
+    for recipe in (TUNED, EDGE):
+        whole = recipe.epochs * epoch[recipe.name] / epoch["cnn, plain model.fit"]
+        grid.add_row(recipe.name, str(recipe.epochs), f"{whole:.1f}")
     Console().print(grid)
 
 

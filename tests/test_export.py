@@ -17,7 +17,7 @@ from mnistkit import keras_models
 from mnistkit.bundle import Artifact, Bundle, open_bundle
 from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
-from mnistkit.runtimes import RUNTIMES
+from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
 from mnistkit_export import calibration, optimise
 
@@ -119,7 +119,7 @@ def test_the_tflite_graph_runs_in_one_delegate_partition(opened: Bundle, name: s
 @pytest.mark.parametrize("name", [name for name in NAMES if "dynamic" not in name])
 def test_every_batch_size_gives_the_same_answers_in_order(opened: Bundle, name: str) -> None:
     entry = artifact(opened, name)
-    (runtime,) = (runtime for runtime in RUNTIMES.values() if runtime.format == entry.format)
+    runtime = default_for(entry.format)
     images = opened.evaluation_set().images[:53]
     together = predict(runtime, opened.file(entry), images, lambda amount: None)
     session = runtime.open(opened.file(entry))
@@ -133,7 +133,7 @@ def test_every_batch_size_gives_the_same_answers_in_order(opened: Bundle, name: 
 @pytest.mark.parametrize("name", ["model.float32.tflite", "model.float32.onnx"])
 def test_float32_gives_the_originals_probabilities(opened: Bundle, name: str) -> None:
     entry, evaluation = artifact(opened, name), opened.evaluation_set()
-    (runtime,) = (runtime for runtime in RUNTIMES.values() if runtime.format == entry.format)
+    runtime = default_for(entry.format)
     answers = predict(runtime, opened.file(entry), evaluation.images[:1000], lambda amount: None)
     np.testing.assert_allclose(answers, evaluation.reference[:1000], atol=1e-5)
 

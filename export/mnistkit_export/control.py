@@ -11,7 +11,7 @@ from mnistkit import files
 from mnistkit.bundle import Control, Format
 from mnistkit.data.dataset import Labelled
 from mnistkit.progress import Progress
-from mnistkit.runtimes import RUNTIMES
+from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
 from mnistkit_export.diagnose import worst_first
 
@@ -63,9 +63,8 @@ def _worst(
 
 def _right(format: Format, content: bytes, held_out: Labelled) -> int:
     """How many of the images the file gets right."""
-    (runtime,) = (runtime for runtime in RUNTIMES.values() if runtime.format == format)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{format}"
         files.write_bytes(path, content)
-        answers = predict(runtime, path, held_out.images, lambda amount: None)
+        answers = predict(default_for(format), path, held_out.images, lambda amount: None)
     return int((answers.argmax(axis=1) == held_out.labels).sum())

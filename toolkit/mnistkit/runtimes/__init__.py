@@ -142,18 +142,19 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
             raise SessionError(f"no artifact runs on {runtime.name}", "name another --runtime, or none")
     pairs = [(artifact, runtime) for runtime in chosen for artifact in artifacts if artifact.format == runtime.format]
     if not pairs:
-        _default_for(artifacts[0]).require()
+        default_for(artifacts[0].format).require()
     return pairs
 
 
 def without_runtime(artifacts: Iterable[A]) -> list[tuple[A, Runtime]]:
     """The artifacts that no runtime which is installed takes, each with the one to install for it."""
     formats = {runtime.format for runtime in RUNTIMES.values() if runtime.installed()}
-    return [(artifact, _default_for(artifact)) for artifact in artifacts if artifact.format not in formats]
+    return [(artifact, default_for(artifact.format)) for artifact in artifacts if artifact.format not in formats]
 
 
-def _default_for(artifact: Formatted) -> Runtime:
-    return next(runtime for runtime in RUNTIMES.values() if runtime.format == artifact.format)
+def default_for(format: str) -> Runtime:
+    """The runtime that devices run it on."""
+    return next(runtime for runtime in RUNTIMES.values() if runtime.format == format)
 
 
 def runtime_versions() -> dict[str, str]:
