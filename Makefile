@@ -85,7 +85,7 @@ $(OLD)/done: pyproject.toml | .venv/train
 	@touch $@
 
 benchmarks: .venv/dev all             ## measure the project itself against its targets
-	for script in pipeline training export edge verify; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	$(BIN)/python benchmarks/performance.py
 
 recipes: .venv/dev                    ## train every recipe, seed by seed, and record it (an hour)
 	$(BIN)/python tools/record_recipes.py
