@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mnistkit import console
 from mnistkit.machine import this_machine
 from mnistkit.runtimes import runtime_versions
 
@@ -27,7 +28,6 @@ were measured in turn in one run.
 def section(script: str) -> str:
     """What a script says it measures, and what it printed."""
     path = FOLDER / f"{script}.py"
-    print(f"running {path.name}", file=sys.stderr)
     about = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n", 1)[0]
     done = subprocess.run([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
@@ -40,7 +40,10 @@ def main() -> None:
     versions = ", ".join(f"{name} {version}" for name, version in runtime_versions().items())
     kind = "a virtual machine with " if machine.virtual else ""
     where = f"Measured on {kind}{machine.cores} cores of {machine.cpu}, {machine.kernel}; {versions}.\n"
-    sections = [section(script) for script in SCRIPTS]
+    progress, sections = console.Terminal(), []
+    for script in SCRIPTS:
+        with progress.task(f"{script}.py"):
+            sections.append(section(script))
     PAGE.write_text("\n".join([HEAD, where, *sections]))
 
 
