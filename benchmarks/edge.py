@@ -16,7 +16,8 @@ from mnistkit import console, render
 from mnistkit.bundle import Bundle
 from mnistkit.data import mnist
 from mnistkit.runtimes import pair
-from mnistkit_bench.runner import Job, measure
+from mnistkit_bench.jobs import Job
+from mnistkit_bench.runner import measure
 
 SECONDS = 5.0
 TARGETS = {("model.int8.tflite", "litert"): "≤ 0.30"}

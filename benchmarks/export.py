@@ -20,7 +20,8 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.keras_models import KerasModel
 from mnistkit.native_output import swallowed
 from mnistkit.runtimes import default_for
-from mnistkit_bench.runner import Job, measure
+from mnistkit_bench.jobs import Job
+from mnistkit_bench.runner import measure
 from mnistkit_export import calibration
 
 SECONDS = 5.0

@@ -208,7 +208,7 @@ NOT_FINITE = np.full((IMAGES, 10), np.nan, np.float32)
         ({"answers": np.zeros((2, IMAGES, 10), np.float32)}, "answers are"),
         ({"answers": np.zeros((1, IMAGES, 10))}, "answers are float64"),
         ({"original": NOT_FINITE}, "no probabilities"),
-        ({"original": np.zeros(IMAGES, np.float32)}, "holds no predictions"),
+        ({"original": np.zeros(IMAGES, np.float32)}, "the original's answers are [4000]"),
         ({"indices": np.zeros(IMAGES, np.int64)}, "out of order"),
         ({"indices": -1 - np.arange(IMAGES)[::-1]}, "out of order"),
         ({"record": np.zeros(5, np.uint8)}, "not a predictions record"),

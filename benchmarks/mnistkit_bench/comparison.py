@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from mnistkit.errors import BenchError
 from mnistkit.machine import Machine
 from mnistkit.paired import Interval
-from mnistkit_bench.results import BenchReport, Measurement
+from mnistkit_bench.results import BenchReport, Change, Compared, Comparison, Measurement, named
 from mnistkit_bench.statistics import ratio
-
-Change = Literal["faster", "slower", "no measurable difference"]
 
 # What two runs of the same differ by: a process lies elsewhere in memory each time. Less is not measurable.
 REPEATABLE = 0.03
 SAME = ("cpu", "cores", "architecture", "bits", "emulated")
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One artifact on one runtime, then and now."""
-
-    artifact: str
-    runtime: str
-    threads: int
-    old: float  # p50, microseconds
-    new: float
-    ratio: float  # new / old
-    interval: Interval | None  # of the ratio, 95%
-    change: Change
-
-
-@dataclass(frozen=True)
-class BenchComparison:
-    """What became faster and slower."""
-
-    fail_over: float  # share by which a row may be slower
-    rows: tuple[Compared, ...]
-    missing: tuple[str, ...]  # what was measured then and is not now
-
-    @property
-    def regressions(self) -> tuple[Compared, ...]:
-        """The rows that are slower by more than that, by their whole interval."""
-        return tuple(
-            row
-            for row in self.rows
-            if row.change == "slower" and row.interval and row.interval.low > 1 + self.fail_over
-        )
-
-
-def compare(old: BenchReport, new: BenchReport, fail_over: float, *, across_machines: bool = False) -> BenchComparison:
-    """Hold the new against the old, row by row.
-
-    Raises BenchError where the machines differ, unless that is wanted, or nothing was measured in both; RecordError
-    where raw times are broken.
-    """
-    if not across_machines and (differing := _differing(old.machine, new.machine)):
+def check(old: BenchReport, machine: Machine, fail_over: float, *, across_machines: bool) -> None:
+    """Raise BenchError or RecordError where `old` can't be compared with what this machine will measure."""
+    if fail_over < REPEATABLE:
         raise BenchError(
-            f"the two were measured on different machines: {differing}", "say --across-machines if you mean it"
+            f"{100 * fail_over:g}% can't be told from what two runs of the same differ by",
+            f"ask for {100 * REPEATABLE:g}% or more",
         )
+    pairs = [(name, getattr(old.machine, name), getattr(machine, name)) for name in SAME]
+    differing = ", ".join(f"{name} {before} and {now}" for name, before, now in pairs if before != now)
+    if differing and not across_machines:
+        raise BenchError(f"that was measured on another machine: {differing}", "say --across-machines if you mean it")
+    for row in old.measurements:
+        len(row.rounds)
+
+
+def compare(old: BenchReport, new: BenchReport, fail_over: float) -> Comparison:
+    """Hold the new against the old, row by row; raises RecordError where raw times are broken."""
     before = {_key(row): row for row in old.measurements}
     now = {_key(row): row for row in new.measurements}
     rows = tuple(_compared(before[key], row) for key, row in now.items() if key in before)
-    if not rows:
-        raise BenchError("the two have no artifact and runtime in common", "compare measurements of the same bundle")
-    missing = tuple(" on ".join(map(str, key[:2])) for key in before if key not in now)
-    return BenchComparison(fail_over, rows, missing)
+    missing = tuple(named(*key) for key in before if key not in now)
+    return Comparison(fail_over, old.is_tainted, rows, missing)
 
 
 def _key(row: Measurement) -> tuple[str, str, int]:
@@ -88,13 +56,10 @@ def _compared(old: Measurement, new: Measurement) -> Compared:
 
 
 def _change(interval: Interval | None) -> Change:
-    if interval and interval.low > 1 + REPEATABLE:
+    if interval is None:
+        return "too few rounds"
+    if interval.low > 1 + REPEATABLE:
         return "slower"
-    if interval and interval.high < 1 / (1 + REPEATABLE):
+    if interval.high < 1 / (1 + REPEATABLE):
         return "faster"
     return "no measurable difference"
-
-
-def _differing(old: Machine, new: Machine) -> str:
-    pairs = [(name, getattr(old, name), getattr(new, name)) for name in SAME]
-    return ", ".join(f"{name} {before} and {now}" for name, before, now in pairs if before != now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from mnistkit import records
 from mnistkit.errors import BenchError
 from mnistkit.paired import Interval
 from mnistkit.verification import VerifyReport
-from mnistkit_bench.results import BenchReport
+from mnistkit_bench.results import BenchReport, named
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ class Candidate:
     p50: float  # microseconds
     p50_interval: Interval | None
     bytes: int
+    tainted: bool  # something has spoilt its measurement
     pareto: bool  # nothing else is better in one of accuracy, latency and size, and as good in the others
     ruled_out: str  # why it can't be shipped; empty where it can
 
     @property
     def interval(self) -> Interval:
-        """Where its p50 may lie."""
-        return self.p50_interval or Interval(self.p50, self.p50)
+        """Where its p50 may lie: anywhere, where nothing tells."""
+        return self.p50_interval or Interval(0.0, math.inf)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a message."""
+        return named(self.artifact, self.runtime, self.threads)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def recommend(verified: VerifyReport, measured: BenchReport, limits: Limits) -> 
             p50=row.latency.p50,
             p50_interval=row.latency.p50_interval,
             bytes=row.bytes,
+            tainted=bool(measured.tainted or row.tainted),
             pareto=False,
             ruled_out="" if parity.verdict == "PASS" else f"verify says {parity.verdict}",
         )

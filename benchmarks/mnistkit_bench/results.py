@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mnistkit import records
 from mnistkit.errors import RecordError
 from mnistkit.machine import Machine, State
+from mnistkit.paired import Interval
 from mnistkit_bench.statistics import Latency, Rounds
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST = 10**9  # raw times of a row
 MEASURE_AGAIN = "measure again with 'mnistkit bench'"
 
 
@@ -22,7 +27,7 @@ class Raw:
     """Every time that was measured, by rounds."""
 
     counts: tuple[int, ...]  # of the times in each round
-    nanoseconds: str  # base64 of a zlib stream of little-endian unsigned 64-bit integers
+    nanoseconds: str  # base64 of a zlib stream of little-endian 64-bit integers
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,12 @@ class Measurement:
     raw: Raw
 
     @property
-    def rounds(self) -> Rounds:
+    def name(self) -> str:
+        """What it is called in a message."""
+        return named(self.artifact, self.runtime, self.threads)
+
+    @property
+    def rounds(self) -> list[NDArray[np.int64]]:
         """The raw times; raises RecordError where they aren't whole."""
         return unpack(self.raw)
 
@@ -61,6 +71,44 @@ class Failure:
     problem: str
     remedy: str
     skipped: bool  # its runtime isn't installed
+
+    @property
+    def name(self) -> str:
+        """What it is called in a message."""
+        return named(self.artifact, self.runtime, self.threads)
+
+
+Change = Literal["faster", "slower", "no measurable difference", "too few rounds"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One artifact on one runtime, then and now."""
+
+    artifact: str
+    runtime: str
+    threads: int
+    old: float  # p50, microseconds
+    new: float
+    ratio: float  # new / old
+    interval: Interval | None  # of the ratio, 95%
+    change: Change
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became faster and slower since an earlier record."""
+
+    fail_over: float  # share by which a row may be slower
+    old_is_tainted: bool
+    rows: tuple[Compared, ...]
+    missing: tuple[str, ...]  # what was measured then and is not now
+
+    @property
+    def failed(self) -> bool:
+        """Whether a row is slower by more than that with its whole interval, or nothing could be compared."""
+        undecided = not self.rows or any(row.change == "too few rounds" for row in self.rows)
+        return undecided or any(row.interval and row.interval.low > 1 + self.fail_over for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -77,6 +125,7 @@ class BenchReport(records.Record):
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
     versions: dict[str, str]
+    comparison: Comparison | None = None
 
     @property
     def is_tainted(self) -> bool:
@@ -84,26 +133,33 @@ class BenchReport(records.Record):
         return bool(self.tainted) or any(row.tainted for row in self.measurements)
 
 
+def named(artifact: str, runtime: str, threads: int) -> str:
+    """What a row is called in a message."""
+    return f"{artifact} on {runtime}" + (f", {threads} threads" if threads > 1 else "")
+
+
 def pack(rounds: Rounds) -> Raw:
     """The times, compactly."""
     import numpy as np
 
-    times = np.concatenate([np.asarray(each, "<u8") for each in rounds])
+    times = np.concatenate([np.asarray(each, "<i8") for each in rounds])
     packed = zlib.compress(times.tobytes(), 9)
     return Raw(tuple(map(len, rounds)), base64.b64encode(packed).decode())
 
 
-def unpack(raw: Raw) -> list[Sequence[int]]:
+def unpack(raw: Raw) -> list[NDArray[np.int64]]:
     """The times, by rounds; raises RecordError where they aren't whole."""
     import numpy as np
 
     total = sum(raw.counts)
+    if min(raw.counts, default=0) < 1 or total > MOST:
+        raise RecordError(f"it has no raw times, or {total} of them", MEASURE_AGAIN)
     try:
         stream = zlib.decompressobj()
         content = stream.decompress(base64.b64decode(raw.nanoseconds, validate=True), max_length=8 * total + 1)
     except (ValueError, zlib.error) as error:
         raise RecordError(f"the raw times are broken: {error}", MEASURE_AGAIN) from error
-    if min(raw.counts, default=0) < 1 or len(content) != 8 * total:
+    times = np.frombuffer(content[: len(content) // 8 * 8], "<i8").astype(np.int64)
+    if len(content) != 8 * total or times.min() < 1:
         raise RecordError(f"{len(content)} bytes of raw times are not {total} times", MEASURE_AGAIN)
-    times = np.frombuffer(content, "<u8").tolist()
     return [times[start:end] for start, end in pairwise(accumulate(raw.counts, initial=0))]

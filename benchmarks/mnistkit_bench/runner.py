@@ -9,20 +9,22 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mnistkit.bundle import Artifact, Bundle
-from mnistkit.children import Child
 from mnistkit.errors import BenchError, WorkerError
 from mnistkit.machine import State, state, this_machine
 from mnistkit.progress import SILENT, Progress
-from mnistkit.runtimes import Runtime, pair, runtime_versions, without_runtime
+from mnistkit.runtimes import pair, runtime_versions, without_runtime
 from mnistkit_bench import taint
+from mnistkit_bench.jobs import Job, Worker
 from mnistkit_bench.results import BenchReport, Failure, Measurement, pack
-from mnistkit_bench.statistics import summarise
+from mnistkit_bench.statistics import FEWEST_ROUNDS, summarise
+
+if TYPE_CHECKING:
+    pass
 
 ROUND_SECONDS = 0.1
 END_TO_END_SECONDS = 0.02  # of each round besides
@@ -31,51 +33,6 @@ WARM_UP_MOST = 40  # rounds
 STEADY = 3  # rounds whose medians lie within …
 STEADY_WITHIN = 0.03  # … this share of each other
 STATE_SECONDS = 1.0  # between two looks at the machine
-PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
-
-
-@dataclass(frozen=True)
-class Job:
-    """An artifact to be measured on a runtime, with the images of a test set in turn."""
-
-    artifact: Path
-    runtime: Runtime
-    test_set: Path
-    threads: int = 1
-
-
-@dataclass
-class Worker:
-    """A worker process, and what it has answered so far."""
-
-    job: Job
-    child: Child
-    cold: dict[str, float] = field(default_factory=dict)
-    warm_up_seconds: float = 0.0
-    steady: bool = False
-    rounds: list[list[int]] = field(default_factory=list)  # nanoseconds
-    end_to_end: list[list[int]] = field(default_factory=list)
-    yardsticks: list[int] = field(default_factory=list)  # nanoseconds, one a round
-    cpu: list[float] = field(default_factory=list)  # seconds that the process has used, after each round
-    memory: dict[str, int] = field(default_factory=dict)
-    failure: WorkerError | None = None
-
-    @property
-    def times(self) -> list[int]:
-        """Of all rounds; raises WorkerError where the worker failed."""
-        if self.failure:
-            raise self.failure
-        return [time for each in self.rounds for time in each]
-
-    def run(self, what: str, seconds: float) -> list[int]:
-        """One round: its nanoseconds; raises WorkerError."""
-        self.child.send({"what": what, "seconds": seconds})
-        answer = self.child.answer(seconds + PATIENCE_SECONDS)
-        self.yardsticks.append(answer["yardstick"])
-        self.cpu.append(answer["cpu"])
-        self.memory = {name: answer[name] for name in ("resident_bytes", "peak_bytes")}
-        times: list[int] = answer["nanoseconds"]
-        return times
 
 
 @dataclass(frozen=True)
@@ -111,7 +68,7 @@ def bench(
             "this processor is emulated, and the time that takes says nothing of a device", "measure on the device"
         )
     artifacts = bundle.manifest.artifacts
-    pairs = [(artifact, runtime) for artifact, runtime in pair(artifacts, runtimes, for_devices=True)]
+    pairs = pair(artifacts, runtimes, for_devices=True)
     test_set = bundle.file(bundle.manifest.test_set)
     jobs = {
         Job(bundle.file(artifact), runtime, test_set, count): artifact
@@ -136,37 +93,50 @@ def bench(
 
 def measure(jobs: list[Job], seconds: float, samples: int | None = None, progress: Progress = SILENT) -> Measured:
     """Do the jobs side by side in rounds, until `seconds` have been measured of each, or `samples`."""
-    with _workers(jobs) as workers:
-        with progress.task("starting and warming up", len(workers)) as advance:
+    with contextlib.ExitStack() as stack:
+        workers = []
+        with progress.task("starting and warming up", 2 * len(jobs)) as advance:
+            for job in jobs:  # one after the other: side by side, they would spoil each other's cold starts
+                worker = Worker(job)
+                stack.callback(worker.child.close)
+                workers.append(worker)
+                _attempt(worker, Worker.start)
+                advance(1)
             for worker in workers:
                 _attempt(worker, _warm_up)
                 advance(1)
         states, looked, used, started = [state()], time.monotonic(), taint.busy_seconds(), time.monotonic()
-        before = sum(worker.cpu[-1] for worker in workers if worker.cpu)
+        before = _own_seconds(workers)
         with progress.task("measuring", samples or round(seconds / ROUND_SECONDS)) as advance:
             for _ in _until(workers, seconds, samples, advance):
                 for worker in workers:
                     _attempt(worker, _round)
                 if time.monotonic() > looked + STATE_SECONDS:
                     states, looked = [*states, state()], time.monotonic()
-        own = sum(worker.cpu[-1] for worker in workers if worker.cpu) - before
-        elapsed = time.monotonic() - started
-        others = max(0.0, taint.busy_seconds() - used - own) / elapsed if used else 0.0
-        return Measured(workers, (*states, state()), others)
+        own = _own_seconds(workers) - before
+        others = max(0.0, taint.busy_seconds() - used - own) / (time.monotonic() - started)
+        told = bool(used) and not any(worker.failure for worker in workers)  # what a failed one used, nobody knows
+        return Measured(workers, (*states, state()), others if told else 0.0)
+
+
+def _own_seconds(workers: list[Worker]) -> float:
+    """What the workers and this process have worked so far."""
+    return time.process_time() + sum(worker.usage.cpu for worker in workers)
 
 
 def _until(
     workers: list[Worker], seconds: float, samples: int | None, advance: Callable[[float], None]
 ) -> Iterator[None]:
     """Once a round, for as many as it takes."""
-    rounds = 0
-    while alive := [worker for worker in workers if not worker.failure]:
+    rounds = done = 0
+    wanted = samples or max(1, round(seconds / ROUND_SECONDS))
+    while done < wanted or (samples and rounds < FEWEST_ROUNDS):
         yield
         rounds += 1
-        fewest = min(sum(map(len, worker.rounds)) for worker in alive)
-        done, wanted = (fewest, samples) if samples else (rounds, max(1, round(seconds / ROUND_SECONDS)))
-        advance(1 if samples is None else 0)
-        if done >= wanted:
+        alive = [worker for worker in workers if not worker.failure]
+        before, done = done, min((worker.samples for worker in alive), default=wanted) if samples else rounds
+        advance(done - before)
+        if not alive:
             return
 
 
@@ -183,16 +153,15 @@ def _attempt(worker: Worker, work: Callable[[Worker], None]) -> None:
 
 def _warm_up(worker: Worker) -> None:
     """Until the medians of the last rounds are alike."""
-    worker.cold = worker.child.answer(PATIENCE_SECONDS)
     started = time.monotonic()
     medians: list[float] = []
     while not worker.steady and len(medians) < WARM_UP_MOST:
-        medians.append(statistics.median(worker.run("latency", WARM_UP_ROUND_SECONDS)))
+        medians.append(statistics.median(worker.run("latency", WARM_UP_ROUND_SECONDS).tolist()))
         last = medians[-STEADY:]
         worker.steady = len(last) == STEADY and max(last) <= (1 + STEADY_WITHIN) * min(last)
     worker.run("end_to_end", WARM_UP_ROUND_SECONDS)
     worker.warm_up_seconds = time.monotonic() - started
-    worker.yardsticks.clear()
+    worker.yardsticks.clear()  # of rounds that count not
 
 
 def _round(worker: Worker) -> None:
@@ -201,7 +170,7 @@ def _round(worker: Worker) -> None:
 
 
 def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], None]) -> Measurement:
-    latency, runtime = summarise(worker.rounds), worker.job.runtime
+    latency, runtime, cold, usage = summarise(worker.rounds), worker.job.runtime, worker.cold, worker.usage
     advance(1)
     return Measurement(
         artifact=artifact.file,
@@ -209,11 +178,11 @@ def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], 
         threads=worker.job.threads,
         bytes=artifact.bytes,
         package_bytes=package_bytes(runtime.distribution),
-        import_ms=round(worker.cold["import_ms"], 3),
-        load_ms=round(worker.cold["load_ms"], 3),
-        first_ms=round(worker.cold["first_ms"], 3),
-        resident_bytes=worker.memory["resident_bytes"],
-        peak_bytes=worker.memory["peak_bytes"],
+        import_ms=round(cold.import_ms, 3),
+        load_ms=round(cold.load_ms, 3),
+        first_ms=round(cold.first_ms, 3),
+        resident_bytes=usage.resident_bytes,
+        peak_bytes=usage.peak_bytes,
         warm_up_seconds=round(worker.warm_up_seconds, 3),
         latency=latency,
         end_to_end=summarise(worker.end_to_end),
@@ -239,22 +208,5 @@ def _failure(worker: Worker) -> Failure | None:
 
 
 def _skipped(artifacts: tuple[Artifact, ...]) -> Iterator[Failure]:
-    for artifact, runtime in without_runtime(artifacts):
+    for artifact, runtime in without_runtime(artifacts, for_devices=True):
         yield Failure(artifact.file, runtime.name, 1, "it is not installed", runtime.install, skipped=True)
-
-
-@contextlib.contextmanager
-def _workers(jobs: list[Job]) -> Iterator[list[Worker]]:
-    """Start a worker for each job; none outlives the block."""
-    workers: list[Worker] = []
-    try:
-        for job in jobs:
-            name = f"the worker for {job.artifact.name} on {job.runtime.name}"
-            worker = Worker(job, Child("mnistkit_bench.worker", name, "see whether 'mnistkit verify' runs it"))
-            workers.append(worker)
-            request: dict[str, Any] = {"runtime": job.runtime.name, "threads": job.threads}
-            worker.child.send({**request, "artifact": str(job.artifact), "test_set": str(job.test_set)})
-        yield workers
-    finally:
-        for worker in workers:
-            worker.child.close()

@@ -18,7 +18,7 @@ RESAMPLES = 2000
 BINS = 1000  # each with as many samples: a thousandth of them is what a bootstrapped median may be off by
 FEWEST_ROUNDS = 5  # for an interval
 
-Rounds = Sequence[Sequence[int]]  # nanoseconds
+Rounds = Sequence["Sequence[int] | NDArray[np.int64]"]  # nanoseconds
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,16 @@ def bootstrap(rounds: Rounds, seed: int) -> NDArray[np.float64] | None:
     if len(rounds) < FEWEST_ROUNDS:
         return None
     # Times are counted in bins, so that what a draw costs does not grow with the samples.
-    edges = np.quantile(np.concatenate([np.asarray(each) for each in rounds]), np.linspace(0, 1, BINS + 1))
-    places = [np.searchsorted(edges[1:-1], each, side="right") for each in rounds]
-    counts = np.stack([np.bincount(place, minlength=BINS) for place in places])
+    times = np.sort(np.concatenate([np.asarray(each, np.float64) for each in rounds]))
+    edges = np.quantile(times, np.linspace(0, 1, BINS + 1))[1:-1]
+    places = [np.searchsorted(edges, np.asarray(each, np.float64), side="right") for each in rounds]
+    counts = np.stack([np.bincount(place, minlength=BINS) for place in places]).astype(np.float64)
+    ends = counts.sum(axis=0).cumsum()
+    middles = ((ends - counts.sum(axis=0) + ends - 1) / 2).astype(int)  # of the times in each bin
     random = np.random.default_rng(seed)
     drawn = random.multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
-    reached = (drawn @ counts).cumsum(axis=1)
-    middle = (reached < reached[:, -1:] / 2).sum(axis=1)
-    medians: NDArray[np.float64] = (edges[middle] + edges[middle + 1]) / 2
+    reached = (drawn.astype(np.float64) @ counts).cumsum(axis=1)
+    medians: NDArray[np.float64] = times[middles[(reached < reached[:, -1:] / 2).sum(axis=1)]]
     return medians
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnistkit.machine import State, throttling
-from mnistkit_bench.statistics import Latency
+from mnistkit_bench.statistics import FEWEST_ROUNDS, Latency
 
 CLOCK = 0.05  # by which share the clock may move
 YARDSTICK = 0.10  # how much longer a fixed piece of work may take at times than at others
@@ -23,12 +23,11 @@ def of_machine(states: Sequence[State], others: float, yardsticks: Sequence[int]
     import numpy as np
 
     reasons = []
-    bits = 0
-    for found in states:
-        bits |= found.throttled or 0
-    now, _ = throttling(bits)
+    seen = [found.throttled or 0 for found in states]
+    now = {reason for bits in seen for reason in throttling(bits)[0]}
+    now |= set(throttling(seen[-1])[1]) - set(throttling(seen[0])[1])  # between two looks
     if now:
-        reasons.append(f"the board was held back: {', '.join(now)}")
+        reasons.append(f"the board was held back: {', '.join(sorted(now))}")
     clocks = [found.mhz for found in states if found.mhz]
     if clocks and max(clocks) > (1 + CLOCK) * min(clocks):
         reasons.append(f"the clock moved from {min(clocks):,.0f} to {max(clocks):,.0f} MHz (see its governor)")
@@ -46,17 +45,19 @@ def of_row(latency: Latency, *, steady: bool) -> list[str]:
     if not steady:
         reasons.append("it did not become steady while it warmed up")
     interval = latency.p50_interval
-    if interval and interval.high - interval.low > 2 * WIDTH * latency.p50:
+    if interval is None:
+        reasons.append(f"fewer than {FEWEST_ROUNDS} rounds tell nothing of how certain it is")
+    elif interval.high - interval.low > 2 * WIDTH * latency.p50:
         reasons.append(f"its p50 is uncertain by more than ±{100 * WIDTH:g}%")
     return reasons
 
 
 def busy_seconds() -> float:
-    """Seconds that all cores together have worked since the machine was started; 0 where nothing tells."""
+    """Seconds that all cores together have worked for this system since it was started; 0 where nothing tells."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
         ticks: list[int] = list(map(int, fields))
     except (OSError, ValueError):
         return 0.0
-    idle, guests = sum(ticks[3:5]), sum(ticks[8:10])  # user time holds that of guests already
-    return (sum(ticks) - idle - guests) / os.sysconf("SC_CLK_TCK")
+    # user, nice and system, irq and softirq; not idle and iowait, nor what a hypervisor stole
+    return (sum(ticks[:3]) + sum(ticks[5:7])) / os.sysconf("SC_CLK_TCK")

@@ -25,6 +25,7 @@ Message = dict[str, Any]
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 LAST_WORDS = 4096  # bytes
+LONGEST = 1 << 28  # bytes of an answer
 
 
 class Child:
@@ -53,15 +54,15 @@ class Child:
         """Its next line; raises WorkerError where that doesn't come in `seconds`, or tells of a failure."""
         line = self._line(seconds)
         if line is None:
-            raise self._failure(self._ending(seconds))
+            raise self.failure(self._ending(seconds))
         try:
             answer = json.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise self._failure(f"answered {line[:40].decode(errors='replace')!r}")
+            raise self.failure(f"answered {line[:40].decode(errors='replace')!r}")
         if "error" in answer:
-            raise self._failure(f"failed: {answer['error']}", answer.get("remedy"))
+            raise self.failure(f"failed: {answer['error']}", answer.get("remedy"))
         return answer
 
     def close(self) -> None:
@@ -76,8 +77,9 @@ class Child:
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
             while b"\n" not in self._read:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise self._failure(f"gave no answer in {seconds:g} s")
+                left = deadline - time.monotonic()
+                if left < 0 or not selector.select(left) or len(self._read) > LONGEST:
+                    raise self.failure(f"gave no answer in {seconds:g} s")
                 read = os.read(self._answers.fileno(), 1 << 16)
                 if not read:
                     return None
@@ -96,7 +98,8 @@ class Child:
         words = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"{how} ({words[-1].strip()[:200]})" if words else how
 
-    def _failure(self, what: str, remedy: str | None = None) -> WorkerError:
+    def failure(self, what: str, remedy: str | None = None) -> WorkerError:
+        """The error that names it."""
         return WorkerError(f"{self._name} {what}", remedy or self._remedy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -14,12 +15,15 @@ from pathlib import Path
 
 CPUS = Path("/sys/devices/system/cpu")
 ZONES = Path("/sys/class/thermal")
+VENDOR, HYPERVISOR = Path("/sys/class/dmi/id/sys_vendor"), Path("/sys/hypervisor/type")
 # The features that kernels of int8 and float networks are chosen by; x86 lists some hundred more.
 X86_FEATURES = {"sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"}
 ARM_FEATURES = {"neon", "vfpv4", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
 ELF_MACHINES = {3: "x86", 62: "x86_64", 40: "arm", 183: "aarch64", 243: "riscv64"}
 # Bits of the firmware's get_throttled: https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+FIRMWARE = ("measure_clock", "arm"), ("measure_temp",), ("get_throttled",)
+FIRMWARE_ANSWER = re.compile(r"[^=]*=(0x[0-9a-fA-F]+|[0-9.]+(?:'C)?)")
 PAST_BITS = 16  # the same bits once more, so far up: since it was started
 
 
@@ -45,7 +49,7 @@ class Machine:
 class State:
     """What changes while it runs."""
 
-    mhz: float | None  # the mean of all cores
+    mhz: float | None  # of the fastest core
     celsius: float | None  # of the hottest zone
     load: float  # of one minute
     throttled: int | None  # the Raspberry Pi firmware's bits
@@ -60,15 +64,13 @@ def this_machine() -> Machine:
         cores=os.cpu_count() or 1,
         architecture=platform.machine(),
         kernel=f"{platform.system()} {platform.release()}",
-        features=tuple(
-            sorted((X86_FEATURES | ARM_FEATURES) & set(f"{info.get('flags', '')} {info.get('Features', '')}".split()))
-        ),
+        features=tuple(sorted((X86_FEATURES | ARM_FEATURES) & set(_flags(info)))),
         bits=8 * struct.calcsize("P"),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         libc=" ".join(platform.libc_ver()).strip(),
         governors=tuple(sorted({*map(_text, CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor"))} - {""})),
         maximum_mhz=max(maxima) / 1000 if maxima else None,
-        virtual="hypervisor" in _flags(info),
+        virtual="hypervisor" in _flags(info) or _text(VENDOR) == "QEMU" or bool(_text(HYPERVISOR)),
         emulated=_is_emulated(),
     )
 
@@ -77,11 +79,13 @@ def state() -> State:
     """How the machine is now."""
     clocks = [khz for khz in map(_number, CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")) if khz]
     zones = [millis for millis in map(_number, ZONES.glob("thermal_zone*/temp")) if millis is not None]
+    # The kernel tells what clock it asked for; a Raspberry Pi's firmware what there is.
+    hertz, celsius, bits = (_firmware(*words) for words in FIRMWARE)
     return State(
-        mhz=sum(clocks) / len(clocks) / 1000 if clocks else None,
-        celsius=max(zones) / 1000 if zones else None,
+        mhz=float(hertz) / 1e6 if hertz else max(clocks) / 1000 if clocks else None,
+        celsius=float(celsius.removesuffix("'C")) if celsius else max(zones) / 1000 if zones else None,
         load=round(os.getloadavg()[0], 2),
-        throttled=_throttled(),
+        throttled=int(bits, 16) if bits else None,
     )
 
 
@@ -92,16 +96,17 @@ def throttling(bits: int) -> tuple[list[str], list[str]]:
     return now, since
 
 
-def _throttled() -> int | None:
-    """`vcgencmd get_throttled`, where there is one."""
+def _firmware(*words: str) -> str:
+    """What `vcgencmd` answers, after the equals sign; nothing where there is none, or it can't tell."""
     command = shutil.which("vcgencmd")
     if not command:
-        return None
+        return ""
     try:
-        done = subprocess.run([command, "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
-        return int(done.stdout.strip().partition("=")[2], 16)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+        done = subprocess.run([command, *words], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = FIRMWARE_ANSWER.fullmatch(done.stdout.strip())
+    return found[1] if found else ""
 
 
 def _is_emulated() -> bool:

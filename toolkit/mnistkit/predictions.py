@@ -159,7 +159,9 @@ def _check(found: Predictions) -> None:
     """Raise ValueError unless the arrays have the types they must, and fit each other and the record."""
     import numpy as np
 
-    count = len(found.labels) if found.labels.ndim == 1 else -1
+    if found.original.ndim != 2 or found.labels.ndim != 1:
+        raise ValueError(f"the original's answers are {list(found.original.shape)}")
+    count = len(found.labels)
     wanted: dict[str, tuple[Any, Any]] = {
         "indices": (np.int64, (count,)),
         "labels": (np.int64, (count,)),

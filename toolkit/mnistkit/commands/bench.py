@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="How long to measure each artifact.",
 )
-@click.option(
-    "--samples", type=click.IntRange(1, 10**7), metavar="N", help="Measure each N times, however long it takes."
-)
+@click.option("--samples", type=click.IntRange(1, 10**7), metavar="N", help="Measure each N times at least, instead.")
 @click.option("--threads", type=Counts(), default="1", show_default=True, help="Numbers of threads to measure with.")
 @click.option("--strict", is_flag=True, help="Exit with 4 where the measurements can't be relied on.")
 @click.option("--compare", "old_path", type=options.PATH, metavar="OLD", help="Hold the result against an earlier one.")
@@ -71,7 +70,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--across-machines", is_flag=True, help="Compare even with what was measured on another machine.")
 @options.json_file
-@click.option("--force", is_flag=True, help="Replace the file of --json.")
+@options.force_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -95,17 +94,21 @@ def command(
     """
     from mnistkit import console, records
     from mnistkit.bundle import open_bundle
+    from mnistkit.machine import this_machine
     from mnistkit.render import latencies
     from mnistkit_bench import comparison, results, runner
 
     options.check_vacant(json_path, force=force)
     old = records.read(old_path, results.BenchReport, results.MEASURE_AGAIN) if old_path else None
+    if old:
+        comparison.check(old, this_machine(), fail_over, across_machines=across_machines)
     report = runner.bench(open_bundle(bundle), runtimes, seconds, samples, threads, console.Terminal())
     shown: list[RenderableType] = [latencies.bench_table(report), *latencies.bench_remarks(report)]
     failed = any(not failure.skipped for failure in report.failures)
     if old:
-        compared = comparison.compare(old, report, fail_over, across_machines=across_machines)
-        shown.append(latencies.bench_comparison_table(compared))
-        failed = failed or bool(compared.regressions)
+        compared = comparison.compare(old, report, fail_over)
+        report = replace(report, comparison=compared)
+        shown += [latencies.comparison_table(compared), *latencies.comparison_remarks(compared)]
+        failed = failed or compared.failed
     console.deliver(report, json_path, *shown)
     ctx.exit(1 if failed else TAINTED if strict and report.is_tainted else 0)

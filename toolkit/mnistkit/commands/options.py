@@ -48,8 +48,9 @@ runtime = click.option(
     "runtimes",
     multiple=True,
     type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime"]),
-    help="Use this runtime alone (repeatable); by default all that are installed.",
+    help="Use this runtime alone (repeatable); by default those that are installed.",
 )
+force_json = click.option("--force", is_flag=True, help="Replace the file of --json.")
 margin = click.option(
     "--margin",
     type=FiniteRange(0, 100, min_open=True),
@@ -64,6 +65,8 @@ allow_inconclusive = click.option(
 
 def check_vacant(path: Path | None, *, force: bool) -> None:
     """Raise StorageError where a result would replace a file, unless that is wanted; a device takes any."""
+    if path and path.is_dir():
+        raise StorageError(f"{path} is a folder", "name a file")
     if path and path.is_file() and not force:
         raise StorageError(f"{path} is there already", "choose another name, or say --force")
 

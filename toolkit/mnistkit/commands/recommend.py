@@ -16,6 +16,7 @@ from mnistkit.commands import options
 @click.option("--max-latency", type=options.FiniteRange(0), metavar="µs", help="The longest p50.")
 @click.option("--max-size", type=click.IntRange(0), metavar="BYTES", help="The largest artifact.")
 @options.json_file
+@options.force_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -25,6 +26,7 @@ def command(
     max_latency: float | None,
     max_size: int | None,
     json_path: Path | None,
+    force: bool,
 ) -> None:
     """Say which artifact and runtime to ship to the machine that was measured, by the records of verify and bench.
 
@@ -37,6 +39,7 @@ def command(
     from mnistkit_bench import recommendation
     from mnistkit_bench.results import MEASURE_AGAIN, BenchReport
 
+    options.check_vacant(json_path, force=force)
     verified = records.read(verify_json, VerifyReport, "make it again with 'mnistkit verify --json'")
     measured = records.read(bench_json, BenchReport, MEASURE_AGAIN)
     limits = recommendation.Limits(max_drop, max_latency, max_size)

@@ -10,13 +10,12 @@ from rich.text import Text
 from mnistkit.render import kilobytes, microseconds, percent, points, table
 
 if TYPE_CHECKING:
-    from mnistkit_bench.comparison import BenchComparison, Compared
     from mnistkit_bench.recommendation import Candidate, Recommendation
-    from mnistkit_bench.results import BenchReport, Measurement
+    from mnistkit_bench.results import BenchReport, Compared, Comparison, Measurement
     from mnistkit_bench.statistics import Latency
 
 TAINTED = "*"
-_STYLES = {"faster": "green", "slower": "bold red", "no measurable difference": ""}
+_STYLES = {"faster": "green", "slower": "bold red", "too few rounds": "yellow", "no measurable difference": ""}
 
 
 def bench_table(report: BenchReport) -> Table:
@@ -68,18 +67,18 @@ def bench_remarks(report: BenchReport) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for row in report.measurements:
         for reason in row.tainted:
-            by_reason.setdefault(reason, []).append(f"{row.artifact} on {row.runtime}")
+            by_reason.setdefault(reason, []).append(row.name)
     lines += [f"{TAINTED} {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     for failure in report.failures:
         what = "not measured" if failure.skipped else "failed"
-        lines.append(f"{what}: {failure.artifact} on {failure.runtime}: {failure.problem}; {failure.remedy}")
+        lines.append(f"{what}: {failure.name}: {failure.problem}; {failure.remedy}")
     for name, wanted in (("p90", 90.0), ("p99", 99.0)):
         if any(getattr(row.latency, name) is None for row in report.measurements):
             lines.append(f"–: {name} needs {needed(wanted):,} samples; measure for longer with --seconds")
     return lines
 
 
-def bench_comparison_table(comparison: BenchComparison) -> Table:
+def comparison_table(comparison: Comparison) -> Table:
     """One line a row that was measured then and now."""
     grid = table(
         "Now against then",
@@ -91,6 +90,14 @@ def bench_comparison_table(comparison: BenchComparison) -> Table:
         names = row.artifact, row.runtime, str(row.threads), microseconds(row.old), microseconds(row.new)
         grid.add_row(*names, f"{row.ratio:.3f}", _ratio_interval(row), Text(row.change, _STYLES[row.change]))
     return grid
+
+
+def comparison_remarks(comparison: Comparison) -> list[str]:
+    """What could not be compared, or is not to be relied on."""
+    lines = [f"measured then and not now: {', '.join(comparison.missing)}"] if comparison.missing else []
+    if not comparison.rows:
+        lines.append("nothing that was measured now was measured then")
+    return [*lines, *(["what was measured then was spoilt already"] if comparison.old_is_tainted else [])]
 
 
 def _ratio_interval(row: Compared) -> str:
@@ -124,7 +131,7 @@ def _standing(found: Recommendation, place: int, candidate: Candidate) -> Text:
     if place == found.chosen:
         return Text("ship this", "bold green")
     if place in found.tied:
-        return Text("as fast, and larger", "yellow")
+        return Text("as fast, not smaller", "yellow")
     return Text(candidate.ruled_out)
 
 
@@ -135,7 +142,7 @@ def recommendation_line(found: Recommendation) -> str:
     chosen = found.candidates[found.chosen]
     why = "the fastest that passes"
     if len(found.tied) > 1:
-        others = [found.candidates[place] for place in found.tied if place != found.chosen]
-        names = ", ".join(f"{other.artifact} on {other.runtime}" for other in others)
+        names = "; ".join(found.candidates[place].name for place in found.tied if place != found.chosen)
         why = f"the smallest of those that can't be told from the fastest (a tie with {names})"
-    return f"ship {chosen.artifact} with {chosen.runtime}: {why}"
+    doubt = ", though something spoilt the measurement" if chosen.tainted else ""
+    return f"ship {chosen.name}: {why}{doubt}"

@@ -133,9 +133,7 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
     named and not installed, or where none is for any artifact; SessionError where one that is named takes none.
     """
     artifacts = list(artifacts)
-    chosen = [RUNTIMES[name] for name in RUNTIMES if name in names] or [
-        runtime for runtime in RUNTIMES.values() if runtime.installed() and (runtime.for_devices or not for_devices)
-    ]
+    chosen = [RUNTIMES[name] for name in RUNTIMES if name in names] or _installed(for_devices)
     for runtime in chosen:
         runtime.require()
         if runtime.name in names and runtime.format not in {artifact.format for artifact in artifacts}:
@@ -146,10 +144,15 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
     return pairs
 
 
-def without_runtime(artifacts: Iterable[A]) -> list[tuple[A, Runtime]]:
+def without_runtime(artifacts: Iterable[A], *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
     """The artifacts that no runtime which is installed takes, each with the one to install for it."""
-    formats = {runtime.format for runtime in RUNTIMES.values() if runtime.installed()}
+    formats = {runtime.format for runtime in _installed(for_devices)}
     return [(artifact, default_for(artifact.format)) for artifact in artifacts if artifact.format not in formats]
+
+
+def _installed(for_devices: bool) -> list[Runtime]:
+    there = [runtime for runtime in RUNTIMES.values() if runtime.installed()]
+    return [runtime for runtime in there if runtime.for_devices or not for_devices]
 
 
 def default_for(format: str) -> Runtime:
