@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from mnistkit.bundle import Artifact, Bundle
 from mnistkit.errors import BenchError, WorkerError
@@ -22,9 +21,6 @@ from mnistkit_bench import taint
 from mnistkit_bench.jobs import Job, Worker
 from mnistkit_bench.results import BenchReport, Failure, Measurement, pack
 from mnistkit_bench.statistics import FEWEST_ROUNDS, summarise
-
-if TYPE_CHECKING:
-    pass
 
 ROUND_SECONDS = 0.1
 END_TO_END_SECONDS = 0.02  # of each round besides
