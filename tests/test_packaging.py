@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 import subprocess
@@ -71,8 +72,8 @@ def test_the_device_extra_verifies_and_benches_without_tensorflow(wheel: Path, w
     assert "ai_edge_litert" in packages
     assert not packages & {"tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"}
     assert run(programs / "mnistkit", "verify", workspace / "bundle").count("PASS") == 7
-    table = run(programs / "mnistkit", "bench", workspace / "bundle", "--seconds", 0.2)
-    assert (table.count("litert"), table.count("onnxruntime")) == (4, 3)
+    rows = json.loads(run(programs / "mnistkit", "bench", workspace / "bundle", "--seconds", 0.2, "--json", "-"))
+    assert [row["runtime"] for row in rows["measurements"]] == ["litert"] * 4 + ["onnxruntime"] * 3
 
 
 preflight = runpy.run_path(str(ROOT / "tools/preflight.py"))["problem"]
