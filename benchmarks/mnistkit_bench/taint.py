@@ -48,7 +48,7 @@ def of_row(latency: Latency, *, steady: bool) -> list[str]:
     if interval is None:
         reasons.append(f"fewer than {FEWEST_ROUNDS} rounds tell nothing of how certain it is")
     elif interval.high - interval.low > 2 * WIDTH * latency.p50:
-        reasons.append(f"its p50 is uncertain by more than ±{100 * WIDTH:g}%")
+        reasons.append(f"p50 uncertain by more than ±{100 * WIDTH:g}%")
     return reasons
 
 

@@ -68,7 +68,9 @@ def bench_remarks(report: BenchReport) -> list[str]:
     for row in report.measurements:
         for reason in row.tainted:
             by_reason.setdefault(reason, []).append(row.name)
-    lines += [f"{TAINTED} {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    for reason, names in by_reason.items():
+        which = "all of them" if 1 < len(names) == len(report.measurements) else ", ".join(names)
+        lines.append(f"{TAINTED} {which}: {reason}")
     for failure in report.failures:
         what = "not measured" if failure.skipped else "failed"
         lines.append(f"{what}: {failure.name}: {failure.problem}; {failure.remedy}")
