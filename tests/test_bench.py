@@ -324,7 +324,7 @@ def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) ->
     arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6)
     assert mnistkit(*arguments, "--json", path).code == 0
     old = records.read(path, BenchReport, "")
-    for scale, code in ((2, 0), (0.5, 1)):
+    for scale, code in ((10, 0), (0.1, 1)):  # far beyond what a busy machine wavers by
         rows = []
         for row in old.measurements:
             rounds = [[int(time * scale) for time in each] for each in row.rounds]

@@ -236,7 +236,7 @@ def test_a_child_that_misbehaves_is_given_up(
     run_workers_as(monkeypatch, tmp_path, code)
     child = Child("any", "it", "help it")
     with pytest.raises(WorkerError, match=f"it {message}; help it"):
-        child.answer(0.2 if "0.2" in message else 5 if "hello" in message else 0.5)
+        child.answer(0.2 if "0.2" in message else 4)
     child.close()
 
 
