@@ -17,4 +17,9 @@ def missing(what: str, extra: str) -> MnistkitError:
             f"{what} is not installed, and TensorFlow has no wheel for Python {running[0]}.{running[1]}",
             f"train and export under Python {newest}; verify and bench work here",
         )
-    return MissingExtraError(f"{what} is not installed", f"pip install 'mnistkit[{extra}]'")
+    return MissingExtraError(f"{what} is not installed", install(extra))
+
+
+def install(extra: str) -> str:
+    """The pip command that brings an extra."""
+    return f"pip install 'mnistkit[{extra}]'"

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mnistkit.errors import MnistkitError, SessionError
-from mnistkit.extras import missing
+from mnistkit.extras import install, missing
 from mnistkit.versions import versions
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ class Runtime:
     def remedy(self) -> str:
         """What may help where it fails."""
         if self.successor:
-            return f"{self.name} has no later version: use {self.successor}, pip install 'mnistkit[device]'"
+            return f"{self.name} has no later version: use {self.successor}, {install('device')}"
         return f"try another version, pip install -U {self.distribution}, or another --runtime"
 
     @property
     def install(self) -> str:
         """The command that brings it."""
-        return f"pip install 'mnistkit[{self.extra}]'"
+        return install(self.extra)
 
     def installed(self) -> bool:
         """Whether this environment has the package; imports nothing of it."""
