@@ -13,35 +13,24 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 import untrained
 from mnistkit import console, records, render
 from mnistkit.bundle import Bundle
 from mnistkit.data import mnist
+from mnistkit.runtimes import RUNTIMES
 from mnistkit_bench.comparison import compare
-from mnistkit_bench.results import BenchReport, pack
-from mnistkit_bench.statistics import Rounds, summarise
+from mnistkit_bench.jobs import Job
+from mnistkit_bench.results import BenchReport, Measurement
+from mnistkit_bench.rounds import pack, undisturbed, unpack
+from mnistkit_bench.runner import measure
+from mnistkit_bench.statistics import summarise
 
 RUNS = 8
 SECONDS = 2.0
 ARTIFACT = "model.int8.tflite"
-
-# What somebody would write who wants to know how long an interpreter takes.
-BY_HAND = """
-import sys, time, numpy as np
-from ai_edge_litert.interpreter import Interpreter
-interpreter = Interpreter(sys.argv[1], num_threads=1)
-interpreter.allocate_tensors()
-images = np.load(sys.argv[2])["images"][:1000, None]
-index, times = interpreter.get_input_details()[0]["index"], []
-for turn in range(60_000):
-    interpreter.set_tensor(index, images[turn % 1000])
-    started = time.perf_counter_ns()
-    interpreter.invoke()
-    times.append(time.perf_counter_ns() - started)
-print(np.median(times[5000:]) / 1000)
-"""
 
 
 def measured(bundle: Bundle, path: Path) -> BenchReport:
@@ -51,36 +40,35 @@ def measured(bundle: Bundle, path: Path) -> BenchReport:
     return records.read(path, BenchReport, "")
 
 
-def by_hand(bundle: Bundle) -> float:
-    """The p50 of the bare loop, in microseconds."""
-    command = [sys.executable, "-c", BY_HAND, str(bundle.path / ARTIFACT), str(bundle.path / "testset.npz")]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def beside_a_loop_by_hand(bundle: Bundle) -> float:
+    """The p50 as bench measures it over that of a bare loop, in the same rounds."""
+    path, test_set, litert = bundle.path / ARTIFACT, bundle.path / "testset.npz", RUNTIMES["litert"]
+    jobs = [Job(path, litert, test_set), Job(path, litert, test_set, module="by_hand")]
+    ours, by_hand = (worker.p50 for worker in measure(jobs, SECONDS).workers)
+    return ours / by_hand
 
 
 def slowed(report: BenchReport, factor: float) -> BenchReport:
     """The same, all times longer by that factor."""
 
-    def slow(rounds: Rounds) -> list[list[int]]:
-        return [[round(factor * time) for time in each] for each in rounds]
+    def slow(row: Measurement) -> Measurement:
+        rounds = [replace(each, times=np.rint(factor * each.times).astype(np.int64)) for each in unpack(row.raw)]
+        return replace(row, latency=summarise(undisturbed(rounds)[0]), raw=pack(rounds))
 
-    rows = [(row, slow(row.rounds)) for row in report.measurements]
-    changed = tuple(replace(row, latency=summarise(times), raw=pack(times)) for row, times in rows)
-    return replace(report, measurements=changed)
+    return replace(report, measurements=tuple(map(slow, report.measurements)))
 
 
 def main() -> None:
     """Print what came out, beside the targets."""
-    hands, reports = [], []
+    ratios, reports = [], []
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained.bundle("cnn", mnist.load(), Path(folder))
         progress = console.Terminal()
-        with progress.task("benching, and looping by hand, in turn", RUNS) as advance:
+        with progress.task("benching, and beside a loop by hand, in turn", RUNS) as advance:
             for _ in range(RUNS):
-                hands.append(by_hand(bundle))
+                ratios.append(beside_a_loop_by_hand(bundle))
                 reports.append(measured(bundle, Path(folder) / "bench.json"))
                 advance(1)
-    ours = [row.latency.p50 for report in reports for row in report.measurements if row.artifact == ARTIFACT]
-    ratios = [one / other for one, other in zip(ours, hands, strict=True)]
     pairs = [compare(one, other, 0.05) for one, other in itertools.pairwise(reports)]
     same = [row for found in pairs for row in found.rows]
     slow = [row for one, other in itertools.pairwise(reports) for row in compare(one, slowed(other, 1.1), 0.05).rows]

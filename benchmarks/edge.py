@@ -5,7 +5,6 @@ python benchmarks/edge.py
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cnn, edge = (jobs(untrained.bundle(name, data, Path(folder))) for name in ("cnn", "edge"))
         measured = measure([*cnn, *edge], SECONDS, progress=console.Terminal()).workers
-    medians = [statistics.median(worker.times) / 1000 for worker in measured]
+    medians = [worker.p50 for worker in measured]
 
     grid = render.table("Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "ratio", "target"))
     for job, one, other in zip(cnn, medians, medians[len(cnn) :], strict=False):

@@ -5,7 +5,6 @@ python benchmarks/export.py
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,7 +90,7 @@ def main() -> None:
         jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
         measured = measure(jobs, SECONDS, progress=console.Terminal()).workers
         sizes = {path: path.stat().st_size for path in paths}
-    medians = {worker.job.artifact: statistics.median(worker.times) / 1000 for worker in measured}
+    medians = {worker.job.artifact: worker.p50 for worker in measured}
 
     columns = "default µs", "ours µs", "ratio", "target", "default kB", "ours kB"
     grid = render.table("Latency of one image, p50, and size", ("artifact",), columns)

@@ -20,7 +20,7 @@ from mnistkit.machine import Machine, State
 from mnistkit.paired import Interval
 from mnistkit.render import latencies
 from mnistkit.verification import VerifyReport
-from mnistkit_bench import comparison, jobs, results, statistics, taint
+from mnistkit_bench import comparison, jobs, rounds, statistics, taint
 from mnistkit_bench.recommendation import Limits, recommend
 from mnistkit_bench.results import BenchReport, Measurement
 
@@ -39,9 +39,10 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
         assert 0 < latency.minimum <= latency.p50 <= latency.p90 <= latency.maximum
         assert latency.samples >= 2
         assert min(row.import_ms, row.load_ms, row.first_ms) > 0
-        assert [len(each) for each in row.rounds] == list(row.raw.counts)
-        assert sum(row.raw.counts) == latency.samples
-        assert np.median(np.concatenate(row.rounds)) / 1000 == pytest.approx(latency.p50, abs=1e-3)
+        kept, share = rounds.undisturbed(rounds.unpack(row.raw))
+        assert sum(map(len, kept)) == latency.samples
+        assert share == pytest.approx(row.undisturbed, abs=1e-4)
+        assert np.median(np.concatenate(kept)) / 1000 == pytest.approx(latency.p50, abs=1e-3)
         assert row.end_to_end.minimum > 0
         assert row.peak_bytes >= row.resident_bytes > 10**6
         assert row.package_bytes > 10**6
@@ -72,7 +73,8 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
             text=True,
             check=True,
         )
-        assert len(json.loads(done.stdout.splitlines()[1])["nanoseconds"]) == 1
+        answer = json.loads(done.stdout.splitlines()[1])
+        assert (len(answer["batches"]), len(answer["yardsticks"])) == (1, 2)
 
 
 def test_threads_are_swept_and_samples_counted(mnistkit: Run, workspace: Path) -> None:
@@ -125,7 +127,10 @@ BROKEN_WORKERS = {
         "[os.write(number, b'hello\\n') for number in range(3, 9) if os.path.exists(f'/dev/fd/{number}')]",
         "answered",
     ),
-    "answers nothing": ("setattr(worker, '_repeat', lambda *_: []) or real(*arguments)", "answered nonsense, no times"),
+    "answers nothing": (
+        "setattr(worker, '_yardstick', int) or real(*arguments)",
+        "answered nonsense, no times",
+    ),
     "answers other things": (
         "setattr(worker, '_memory', dict) or real(*arguments)",
         "answered nonsense: resident_bytes",
@@ -180,9 +185,9 @@ rounds_of_times = st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size
 
 @settings(deadline=None, max_examples=50)
 @given(rounds_of_times)
-def test_figures_are_numpys(rounds: list[list[int]]) -> None:
-    latency = statistics.summarise(rounds)
-    times = np.concatenate(rounds) / 1000
+def test_figures_are_numpys(found: list[list[int]]) -> None:
+    latency = statistics.summarise(found)
+    times = np.concatenate(found) / 1000
     figures = (latency.minimum, 0), (latency.p50, 50), (latency.p90, 90), (latency.p99, 99), (latency.maximum, 100)
     for figure, quantile in figures:
         if figure is not None:
@@ -191,7 +196,7 @@ def test_figures_are_numpys(rounds: list[list[int]]) -> None:
     assert latency.mean == pytest.approx(times.mean(), abs=1e-3)
     assert (latency.p90 is None) == (len(times) < 100)
     assert latency.p999 is None
-    assert (latency.p50_interval is None) == (len(rounds) < statistics.FEWEST_ROUNDS)
+    assert (latency.p50_interval is None) == (len(found) < statistics.FEWEST_ROUNDS)
 
 
 def test_a_percentile_needs_samples_beyond_it() -> None:
@@ -216,17 +221,36 @@ def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_differ()
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
+def in_rounds(times: list[list[int]], *yardsticks: int) -> list[rounds.Round]:
+    """Each list as a round of batches of one time, between these yardsticks or undisturbed."""
+    return [
+        rounds.Round(*map(np.array, (each, [1] * len(each), yardsticks or [100] * (len(each) + 1)))) for each in times
+    ]
+
+
 def test_raw_times_come_back_from_few_bytes() -> None:
-    rounds = drifting(np.random.default_rng(1))
-    raw = results.pack(rounds)
-    assert [each.tolist() for each in results.unpack(raw)] == rounds
-    assert len(raw.nanoseconds) < 4 * sum(map(len, rounds))
+    times = drifting(np.random.default_rng(1))
+    raw = rounds.pack(in_rounds(times))
+    back = rounds.unpack(raw)
+    assert [each.times.tolist() for each in back] == times
+    assert all(set(each.yardsticks) == {100} and set(each.batches) == {1} for each in back)
+    assert len(raw.nanoseconds) < 4 * sum(map(len, times))
 
 
+@pytest.mark.parametrize("field", ["batches", "yardsticks", "nanoseconds"])
 @pytest.mark.parametrize("text", ["", "%%", "AAAA", "eJwDAAAAAAE="])
-def test_broken_raw_times_are_refused(text: str) -> None:
+def test_broken_raw_times_are_refused(field: str, text: str) -> None:
+    raw = rounds.pack(in_rounds([[5, 6, 7]]))
     with pytest.raises(RecordError, match="measure again"):
-        results.unpack(results.Raw((3,), text))
+        rounds.unpack(rounds.Raw(**{**vars(raw), field: text}))
+
+
+def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
+    kept, share = rounds.undisturbed(in_rounds([[1, 2, 30, 40, 5]], 100, 101, 105, 150, 102, 100))
+    assert [each.tolist() for each in kept] == [[1, 2, 5]]
+    assert share == 0.6
+    kept, share = rounds.undisturbed(in_rounds([[1, 2]], 100, 200, 100))
+    assert ([each.tolist() for each in kept], share) == ([[1, 2]], 0)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------
@@ -234,11 +258,9 @@ def test_broken_raw_times_are_refused(text: str) -> None:
 HERE = Machine("CPU", 2, "x86_64", "Linux")
 
 
-def measured(artifact: str, rounds: list[list[int]], size: int = 100) -> Measurement:
-    latency = statistics.summarise(rounds)
-    return Measurement(
-        artifact, "litert", 1, size, 0, 1.0, 1.0, 1.0, 1, 1, 0.1, latency, latency, (), results.pack(rounds)
-    )
+def measured(artifact: str, times: list[list[int]], size: int = 100) -> Measurement:
+    latency, raw = statistics.summarise(times), rounds.pack(in_rounds(times))
+    return Measurement(artifact, "litert", 1, size, 0, 1.0, 1.0, 1.0, 1, 1, 0.1, 1.0, latency, latency, (), raw)
 
 
 def reported(*rows: Measurement, machine: Machine = HERE) -> BenchReport:
@@ -292,9 +314,11 @@ def test_other_machines_are_compared_only_on_request(mnistkit: Run, workspace: P
     assert "too few rounds" in outcome.out
 
 
-@pytest.mark.parametrize("raw", [results.Raw((3,), ""), results.Raw((10**30,), "eJwDAAAAAAE="), results.Raw((), "")])
+@pytest.mark.parametrize(
+    "raw", [rounds.Raw((3,), "", "", ""), rounds.Raw((10**30,), *["eJwDAAAAAAE="] * 3), rounds.Raw((), "", "", "")]
+)
 def test_what_was_measured_then_is_checked_before_anything_is_measured(
-    mnistkit: Run, workspace: Path, tmp_path: Path, raw: results.Raw
+    mnistkit: Run, workspace: Path, tmp_path: Path, raw: rounds.Raw
 ) -> None:
     row = replace(measured("model.int8.tflite", drifting(np.random.default_rng(1))), raw=raw)
     records.write(tmp_path / "old.json", reported(row))
@@ -312,11 +336,11 @@ def test_less_than_is_repeatable_is_no_limit(mnistkit: Run, workspace: Path, tmp
 
 
 def test_what_is_no_longer_measured_is_told_and_nothing_in_common_fails() -> None:
-    rounds = drifting(np.random.default_rng(1))
-    old, new = reported(measured("a", rounds), measured("b", rounds)), reported(measured("b", rounds))
+    times = drifting(np.random.default_rng(1))
+    old, new = reported(measured("a", times), measured("b", times)), reported(measured("b", times))
     found = comparison.compare(old, new, 0.05)
     assert "measured then and not now: a on litert" in latencies.comparison_remarks(found)
-    assert comparison.compare(reported(measured("a", rounds)), new, 0.05).failed
+    assert comparison.compare(reported(measured("a", times)), new, 0.05).failed
 
 
 def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
@@ -327,8 +351,9 @@ def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) ->
     for scale, code in ((10, 0), (0.1, 1)):  # far beyond what a busy machine wavers by
         rows = []
         for row in old.measurements:
-            rounds = [[int(time * scale) for time in each] for each in row.rounds]
-            rows.append(replace(row, raw=results.pack(rounds), latency=statistics.summarise(rounds)))
+            scaled = [replace(each, times=(each.times * scale).astype(int)) for each in rounds.unpack(row.raw)]
+            latency = statistics.summarise(rounds.undisturbed(scaled)[0])
+            rows.append(replace(row, raw=rounds.pack(scaled), latency=latency))
         records.write(path, replace(old, measurements=tuple(rows)))
         outcome = mnistkit(*arguments, "--compare", path, "--fail-over", "20%")
         assert outcome.code == code
@@ -340,26 +365,26 @@ def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) ->
 
 def test_throttling_a_moving_clock_and_other_programs_are_told() -> None:
     cool, hot = State(2400, 50, 0.1, 0), State(1500, 85, 0.1, 0x50005)
-    assert taint.of_machine([cool, cool], 0.1, [100] * 20) == []
-    assert taint.of_machine([State(None, None, 0.1, None)], 0, []) == []
-    told = taint.of_machine([cool, hot, cool], 0.5, [100, 200] * 10)
+    assert taint.of_machine([cool, cool], 0.1) == []
+    assert taint.of_machine([State(None, None, 0.1, None)], 0) == []
+    told = taint.of_machine([cool, hot, cool], 0.5)
     assert told[0] == "the board was held back: throttled, under-voltage"
     assert "from 1,500 to 2,400 MHz" in told[1]
     assert "0.5 cores" in told[2]
-    assert "2.0 times slower" in told[3]
     between, before = State(2400, 80, 0.1, 0x40000), State(2400, 80, 0.1, 0x40000)
-    assert taint.of_machine([cool, between], 0, []) == ["the board was held back: throttled"]
-    assert taint.of_machine([before, before], 0, []) == []
+    assert taint.of_machine([cool, between], 0) == ["the board was held back: throttled"]
+    assert taint.of_machine([before, before], 0) == []
 
 
 def test_a_row_that_wavers_is_told() -> None:
     random = np.random.default_rng(1)
     steady = statistics.summarise(drifting(random))
-    assert taint.of_row(steady, steady=True) == []
-    assert "fewer than 5 rounds" in taint.of_row(statistics.summarise([[5, 6]]), steady=True)[0]
-    assert "steady" in taint.of_row(steady, steady=False)[0]
+    assert taint.of_row(steady, 1.0, steady=True) == []
+    assert "fewer than 5 rounds" in taint.of_row(statistics.summarise([[5, 6]]), 1.0, steady=True)[0]
+    assert "steady" in taint.of_row(steady, 1.0, steady=False)[0]
+    assert "more than 90% of the time" in taint.of_row(steady, 0.09, steady=True)[0]
     wavering = statistics.summarise([[20_000] * 50, [40_000] * 50] * 10)
-    assert "p50 uncertain by more than ±3%" in taint.of_row(wavering, steady=True)[0]
+    assert "p50 uncertain by more than ±3%" in taint.of_row(wavering, 1.0, steady=True)[0]
 
 
 def test_strict_exits_4_where_something_is_spoilt(

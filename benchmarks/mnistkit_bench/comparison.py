@@ -6,6 +6,7 @@ from mnistkit.errors import BenchError
 from mnistkit.machine import Machine
 from mnistkit.paired import Interval
 from mnistkit_bench.results import BenchReport, Change, Compared, Comparison, Measurement, named
+from mnistkit_bench.rounds import undisturbed, unpack
 from mnistkit_bench.statistics import ratio
 
 # What two runs of the same differ by: a process lies elsewhere in memory each time. Less is not measurable.
@@ -25,7 +26,7 @@ def check(old: BenchReport, machine: Machine, fail_over: float, *, across_machin
     if differing and not across_machines:
         raise BenchError(f"that was measured on another machine: {differing}", "say --across-machines if you mean it")
     for row in old.measurements:
-        len(row.rounds)
+        unpack(row.raw)
 
 
 def compare(old: BenchReport, new: BenchReport, fail_over: float) -> Comparison:
@@ -42,7 +43,8 @@ def _key(row: Measurement) -> tuple[str, str, int]:
 
 
 def _compared(old: Measurement, new: Measurement) -> Compared:
-    found, interval = ratio(old.rounds, new.rounds)
+    (before, _), (now, _) = undisturbed(unpack(old.raw)), undisturbed(unpack(new.raw))
+    found, interval = ratio(before, now)
     return Compared(
         artifact=new.artifact,
         runtime=new.runtime,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnistkit import records
 from mnistkit.children import Child, Message
 from mnistkit.errors import WorkerError
 from mnistkit.runtimes import Runtime
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from mnistkit_bench.rounds import Round, limit, undisturbed
+from mnistkit_bench.statistics import FEWEST_ROUNDS, summarise
 
 PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
 
@@ -26,6 +24,7 @@ class Job:
     runtime: Runtime
     test_set: Path
     threads: int = 1
+    module: str = "mnistkit_bench.worker"  # that does it
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class ColdStart:
 class Usage:
     """What a worker tells with each run."""
 
-    yardstick: int  # nanoseconds of a fixed piece of work
     cpu: float  # seconds that the process has used so far
     resident_bytes: int
     peak_bytes: int
@@ -53,27 +51,31 @@ class Worker:
     def __init__(self, job: Job) -> None:
         name = f"the worker for {job.artifact.name} on {job.runtime.name}"
         self.job = job
-        self.child = Child("mnistkit_bench.worker", name, "see whether 'mnistkit verify' runs it")
+        self.child = Child(job.module, name, "see whether 'mnistkit verify' runs it")
         self.cold = ColdStart(0.0, 0.0, 0.0)
-        self.usage = Usage(0, 0.0, 0, 0)
+        self.usage = Usage(0.0, 0, 0)
         self.warm_up_seconds = 0.0
         self.steady = False
-        self.rounds: list[NDArray[np.int64]] = []  # nanoseconds
-        self.end_to_end: list[NDArray[np.int64]] = []
-        self.yardsticks: list[int] = []
+        self.rounds: list[Round] = []
+        self.end_to_end: list[Round] = []
         self.failure: WorkerError | None = None
 
     @property
-    def times(self) -> list[int]:
-        """Nanoseconds, of all rounds; raises WorkerError where the worker failed."""
+    def p50(self) -> float:
+        """Microseconds, of the times that nothing slowed; raises WorkerError where the worker failed."""
         if self.failure:
             raise self.failure
-        return [time for each in self.rounds for time in each.tolist()]
+        return summarise(undisturbed(self.rounds)[0]).p50
 
     @property
     def samples(self) -> int:
-        """How many times it has given."""
-        return sum(map(len, self.rounds))
+        """How many times it has given, in enough rounds, that nothing slowed; or a tenth of all, if that is more."""
+        if not self.rounds:
+            return 0
+        most = limit(self.rounds)
+        fine = [int(each.batches[each.undisturbed(most)].sum()) for each in self.rounds]
+        enough = sum(map(bool, fine)) >= FEWEST_ROUNDS
+        return max(enough * sum(fine), sum(len(each.times) for each in self.rounds) // 10)
 
     def start(self) -> None:
         """Have it open the artifact; raises WorkerError."""
@@ -82,21 +84,19 @@ class Worker:
         self.child.send({**request, "artifact": str(job.artifact), "test_set": str(job.test_set)})
         self.cold = self._decoded(ColdStart, self.child.answer(PATIENCE_SECONDS))
 
-    def run(self, what: str, seconds: float) -> NDArray[np.int64]:
-        """One round of "latency" or "end_to_end": its nanoseconds; raises WorkerError."""
+    def run(self, what: str, seconds: float) -> Round:
+        """One round of "latency" or "end_to_end"; raises WorkerError."""
         import numpy as np
 
         self.child.send({"what": what, "seconds": seconds})
         answer = self.child.answer(seconds + PATIENCE_SECONDS)
         try:
-            times = np.array(answer.pop("nanoseconds", []), np.int64)
-        except (ValueError, TypeError, OverflowError) as error:
+            fields = (np.array(answer.pop(name), np.int64) for name in ("nanoseconds", "batches", "yardsticks"))
+            measured = Round(*fields)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise self.child.failure("answered nonsense, no times") from error
-        if times.ndim != 1 or times.min(initial=0 if times.size == 0 else 1) < 1:
-            raise self.child.failure("answered nonsense, no times")
         self.usage = self._decoded(Usage, answer)
-        self.yardsticks.append(self.usage.yardstick)
-        return times
+        return measured
 
     def _decoded(self, kind: Any, answer: Message) -> Any:
         try:

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from mnistkit import records
-from mnistkit.errors import RecordError
 from mnistkit.machine import Machine, State
 from mnistkit.paired import Interval
-from mnistkit_bench.statistics import Latency, Rounds
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MOST = 10**9  # raw times of a row
-MEASURE_AGAIN = "measure again with 'mnistkit bench'"
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Every time that was measured, by rounds."""
-
-    counts: tuple[int, ...]  # of the times in each round
-    nanoseconds: str  # base64 of a zlib stream of little-endian 64-bit integers
+from mnistkit_bench.rounds import Raw
+from mnistkit_bench.statistics import Latency
 
 
 @dataclass(frozen=True)
@@ -45,6 +27,7 @@ class Measurement:
     resident_bytes: int  # of the process, Python and numpy included
     peak_bytes: int
     warm_up_seconds: float
+    undisturbed: float  # share of the times that nothing slowed: `latency` and `end_to_end` are of those
     latency: Latency  # of the runtime's call alone
     end_to_end: Latency  # from raw bytes to a label
     tainted: tuple[str, ...]  # reasons not to rely on it
@@ -54,11 +37,6 @@ class Measurement:
     def name(self) -> str:
         """What it is called in a message."""
         return named(self.artifact, self.runtime, self.threads)
-
-    @property
-    def rounds(self) -> list[NDArray[np.int64]]:
-        """The raw times; raises RecordError where they aren't whole."""
-        return unpack(self.raw)
 
 
 @dataclass(frozen=True)
@@ -136,30 +114,3 @@ class BenchReport(records.Record):
 def named(artifact: str, runtime: str, threads: int) -> str:
     """What a row is called in a message."""
     return f"{artifact} on {runtime}" + (f", {threads} threads" if threads > 1 else "")
-
-
-def pack(rounds: Rounds) -> Raw:
-    """The times, compactly."""
-    import numpy as np
-
-    times = np.concatenate([np.asarray(each, "<i8") for each in rounds])
-    packed = zlib.compress(times.tobytes(), 9)
-    return Raw(tuple(map(len, rounds)), base64.b64encode(packed).decode())
-
-
-def unpack(raw: Raw) -> list[NDArray[np.int64]]:
-    """The times, by rounds; raises RecordError where they aren't whole."""
-    import numpy as np
-
-    total = sum(raw.counts)
-    if min(raw.counts, default=0) < 1 or total > MOST:
-        raise RecordError(f"it has no raw times, or {total} of them", MEASURE_AGAIN)
-    try:
-        stream = zlib.decompressobj()
-        content = stream.decompress(base64.b64decode(raw.nanoseconds, validate=True), max_length=8 * total + 1)
-    except (ValueError, zlib.error) as error:
-        raise RecordError(f"the raw times are broken: {error}", MEASURE_AGAIN) from error
-    times = np.frombuffer(content[: len(content) // 8 * 8], "<i8").astype(np.int64)
-    if len(content) != 8 * total or times.min() < 1:
-        raise RecordError(f"{len(content)} bytes of raw times are not {total} times", MEASURE_AGAIN)
-    return [times[start:end] for start, end in pairwise(accumulate(raw.counts, initial=0))]

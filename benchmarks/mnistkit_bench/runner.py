@@ -6,7 +6,6 @@ So whatever slows the machine for a while slows all of them alike.
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,14 +18,15 @@ from mnistkit.progress import SILENT, Progress
 from mnistkit.runtimes import pair, runtime_versions, without_runtime
 from mnistkit_bench import taint
 from mnistkit_bench.jobs import Job, Worker
-from mnistkit_bench.results import BenchReport, Failure, Measurement, pack
-from mnistkit_bench.statistics import FEWEST_ROUNDS, summarise
+from mnistkit_bench.results import BenchReport, Failure, Measurement
+from mnistkit_bench.rounds import pack, undisturbed
+from mnistkit_bench.statistics import summarise
 
-ROUND_SECONDS = 0.1
-END_TO_END_SECONDS = 0.02  # of each round besides
+ROUND_SECONDS = 0.02
+END_TO_END_SECONDS = 0.005  # of each round besides
 WARM_UP_ROUND_SECONDS = 0.05
 WARM_UP_MOST = 40  # rounds
-STEADY = 3  # rounds whose medians lie within …
+STEADY = 3  # rounds whose fast times lie within …
 STEADY_WITHIN = 0.03  # … this share of each other
 STATE_SECONDS = 1.0  # between two looks at the machine
 
@@ -38,11 +38,6 @@ class Measured:
     workers: list[Worker]
     states: tuple[State, ...]
     others: float  # cores that other programs used
-
-    @property
-    def yardsticks(self) -> list[int]:
-        """Of all workers: nanoseconds of the same work, again and again."""
-        return [each for worker in self.workers for each in worker.yardsticks]
 
 
 def bench(
@@ -80,7 +75,7 @@ def bench(
         bundle_sha256=bundle.manifest_sha256,
         machine=machine,
         states=measured.states,
-        tainted=tuple(taint.of_machine(measured.states, measured.others, measured.yardsticks)),
+        tainted=tuple(taint.of_machine(measured.states, measured.others)),
         measurements=measurements,
         failures=(*filter(None, map(_failure, measured.workers)), *skipped),
         versions=runtime_versions(),
@@ -126,7 +121,7 @@ def _until(
     """Once a round, for as many as it takes."""
     rounds = done = 0
     wanted = samples or max(1, round(seconds / ROUND_SECONDS))
-    while done < wanted or (samples and rounds < FEWEST_ROUNDS):
+    while done < wanted:
         yield
         rounds += 1
         alive = [worker for worker in workers if not worker.failure]
@@ -148,16 +143,16 @@ def _attempt(worker: Worker, work: Callable[[Worker], None]) -> None:
 
 
 def _warm_up(worker: Worker) -> None:
-    """Until the medians of the last rounds are alike."""
+    """Until the fast times of the last rounds are alike: where something slows the processor, they show it least."""
     started = time.monotonic()
-    medians: list[float] = []
-    while not worker.steady and len(medians) < WARM_UP_MOST:
-        medians.append(statistics.median(worker.run("latency", WARM_UP_ROUND_SECONDS).tolist()))
-        last = medians[-STEADY:]
+    fast: list[int] = []
+    while not worker.steady and len(fast) < WARM_UP_MOST:
+        times = sorted(worker.run("latency", WARM_UP_ROUND_SECONDS).times.tolist())
+        fast.append(times[len(times) // 10])
+        last = fast[-STEADY:]
         worker.steady = len(last) == STEADY and max(last) <= (1 + STEADY_WITHIN) * min(last)
     worker.run("end_to_end", WARM_UP_ROUND_SECONDS)
     worker.warm_up_seconds = time.monotonic() - started
-    worker.yardsticks.clear()  # of rounds that count not
 
 
 def _round(worker: Worker) -> None:
@@ -166,7 +161,8 @@ def _round(worker: Worker) -> None:
 
 
 def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], None]) -> Measurement:
-    latency, runtime, cold, usage = summarise(worker.rounds), worker.job.runtime, worker.cold, worker.usage
+    times, share = undisturbed(worker.rounds)
+    latency, runtime, cold, usage = summarise(times), worker.job.runtime, worker.cold, worker.usage
     advance(1)
     return Measurement(
         artifact=artifact.file,
@@ -181,8 +177,9 @@ def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], 
         peak_bytes=usage.peak_bytes,
         warm_up_seconds=round(worker.warm_up_seconds, 3),
         latency=latency,
-        end_to_end=summarise(worker.end_to_end),
-        tainted=tuple(taint.of_row(latency, steady=worker.steady)),
+        undisturbed=round(share, 4),
+        end_to_end=summarise(undisturbed(worker.end_to_end)[0]),
+        tainted=tuple(taint.of_row(latency, share, steady=worker.steady)),
         raw=pack(worker.rounds),
     )
 

@@ -10,18 +10,16 @@ from mnistkit.machine import State, throttling
 from mnistkit_bench.statistics import FEWEST_ROUNDS, Latency
 
 CLOCK = 0.05  # by which share the clock may move
-YARDSTICK = 0.10  # how much longer a fixed piece of work may take at times than at others
 OTHERS = 0.25  # cores that other programs may use
+UNDISTURBED = 0.10  # share of the times that must have been measured while nothing slowed the processor
 WIDTH = 0.03  # half of the median's interval, as a share of the median
 
 
-def of_machine(states: Sequence[State], others: float, yardsticks: Sequence[int]) -> list[str]:
+def of_machine(states: Sequence[State], others: float) -> list[str]:
     """What is wrong with all that was measured meanwhile.
 
-    `others` are the cores that other programs used, `yardsticks` nanoseconds of the same work, again and again.
+    `others` are the cores that other programs used.
     """
-    import numpy as np
-
     reasons = []
     seen = [found.throttled or 0 for found in states]
     now = {reason for bits in seen for reason in throttling(bits)[0]}
@@ -33,17 +31,16 @@ def of_machine(states: Sequence[State], others: float, yardsticks: Sequence[int]
         reasons.append(f"the clock moved from {min(clocks):,.0f} to {max(clocks):,.0f} MHz (see its governor)")
     if others > OTHERS:
         reasons.append(f"other programs used {others:.1f} cores")
-    fast, slow = np.percentile(yardsticks, (10, 90)) if yardsticks else (1, 1)
-    if slow > (1 + YARDSTICK) * fast:
-        reasons.append(f"the processor was {slow / fast:.1f} times slower at some times than at others")
     return reasons
 
 
-def of_row(latency: Latency, *, steady: bool) -> list[str]:
+def of_row(latency: Latency, undisturbed: float, *, steady: bool) -> list[str]:
     """What is wrong with one measurement."""
     reasons = []
     if not steady:
         reasons.append("it did not become steady while it warmed up")
+    if undisturbed < UNDISTURBED:
+        reasons.append(f"something slowed the processor for more than {1 - UNDISTURBED:.0%} of the time")
     interval = latency.p50_interval
     if interval is None:
         reasons.append(f"fewer than {FEWEST_ROUNDS} rounds tell nothing of how certain it is")

@@ -96,10 +96,10 @@ def command(
     from mnistkit.bundle import open_bundle
     from mnistkit.machine import this_machine
     from mnistkit.render import latencies
-    from mnistkit_bench import comparison, results, runner
+    from mnistkit_bench import comparison, results, rounds, runner
 
     options.check_vacant(json_path, force=force)
-    old = records.read(old_path, results.BenchReport, results.MEASURE_AGAIN) if old_path else None
+    old = records.read(old_path, results.BenchReport, rounds.MEASURE_AGAIN) if old_path else None
     if old:
         comparison.check(old, this_machine(), fail_over, across_machines=across_machines)
     report = runner.bench(open_bundle(bundle), runtimes, seconds, samples, threads, console.Terminal())

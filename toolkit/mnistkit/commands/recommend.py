@@ -37,7 +37,8 @@ def command(
     from mnistkit.render import latencies
     from mnistkit.verification import VerifyReport
     from mnistkit_bench import recommendation
-    from mnistkit_bench.results import MEASURE_AGAIN, BenchReport
+    from mnistkit_bench.results import BenchReport
+    from mnistkit_bench.rounds import MEASURE_AGAIN
 
     options.check_vacant(json_path, force=force)
     verified = records.read(verify_json, VerifyReport, "make it again with 'mnistkit verify --json'")

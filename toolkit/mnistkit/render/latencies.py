@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mnistkit_bench.statistics import Latency
 
 TAINTED = "*"
+MENTIONED = 0.95  # a smaller share of undisturbed times is
 _STYLES = {"faster": "green", "slower": "bold red", "too few rounds": "yellow", "no measurable difference": ""}
 
 
@@ -74,6 +75,9 @@ def bench_remarks(report: BenchReport) -> list[str]:
     for failure in report.failures:
         what = "not measured" if failure.skipped else "failed"
         lines.append(f"{what}: {failure.name}: {failure.problem}; {failure.remedy}")
+    share = min((row.undisturbed for row in report.measurements), default=1.0)
+    if share < MENTIONED:
+        lines.append(f"{percent(share)} of the times or more count: those that nothing slowed the processor at")
     for name, wanted in (("p90", 90.0), ("p99", 99.0)):
         if any(getattr(row.latency, name) is None for row in report.measurements):
             lines.append(f"–: {name} needs {needed(wanted):,} samples; measure for longer with --seconds")
