@@ -22,14 +22,14 @@ from mnistkit.bundle import Bundle
 from mnistkit.data import mnist
 from mnistkit.runtimes import RUNTIMES
 from mnistkit_bench.comparison import compare
-from mnistkit_bench.jobs import Job
+from mnistkit_bench.jobs import Amount, Job
 from mnistkit_bench.results import BenchReport, Measurement
 from mnistkit_bench.rounds import pack, undisturbed, unpack
 from mnistkit_bench.runner import measure
 from mnistkit_bench.statistics import summarise
 
 RUNS = 8
-SECONDS = 2.0
+SECONDS = 1.5
 ARTIFACT = "model.int8.tflite"
 
 
@@ -44,7 +44,7 @@ def beside_a_loop_by_hand(bundle: Bundle) -> float:
     """The p50 as bench measures it over that of a bare loop, in the same rounds."""
     path, test_set, litert = bundle.path / ARTIFACT, bundle.path / "testset.npz", RUNTIMES["litert"]
     jobs = [Job(path, litert, test_set), Job(path, litert, test_set, module="by_hand")]
-    ours, by_hand = (worker.p50 for worker in measure(jobs, SECONDS).workers)
+    ours, by_hand = (row.p50 for row in measure(jobs, Amount(SECONDS))[0])
     return ours / by_hand
 
 
@@ -52,8 +52,11 @@ def slowed(report: BenchReport, factor: float) -> BenchReport:
     """The same, all times longer by that factor."""
 
     def slow(row: Measurement) -> Measurement:
-        rounds = [replace(each, times=np.rint(factor * each.times).astype(np.int64)) for each in unpack(row.raw)]
-        return replace(row, latency=summarise(undisturbed(rounds)[0]), raw=pack(rounds))
+        processes = [
+            [replace(each, times=np.rint(factor * each.times).astype(np.int64)) for each in rounds]
+            for rounds in unpack(row.raw)
+        ]
+        return replace(row, latency=summarise(undisturbed(processes)[0]), raw=pack(processes))
 
     return replace(report, measurements=tuple(map(slow, report.measurements)))
 

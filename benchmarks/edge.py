@@ -15,7 +15,7 @@ from mnistkit import console, render
 from mnistkit.bundle import Bundle
 from mnistkit.data import mnist
 from mnistkit.runtimes import pair
-from mnistkit_bench.jobs import Job
+from mnistkit_bench.jobs import Amount, Job
 from mnistkit_bench.runner import measure
 
 SECONDS = 5.0
@@ -36,8 +36,8 @@ def main() -> None:
     data = mnist.load()
     with tempfile.TemporaryDirectory() as folder:
         cnn, edge = (jobs(untrained.bundle(name, data, Path(folder))) for name in ("cnn", "edge"))
-        measured = measure([*cnn, *edge], SECONDS, progress=console.Terminal()).workers
-    medians = [worker.p50 for worker in measured]
+        rows, _ = measure([*cnn, *edge], Amount(SECONDS), progress=console.Terminal())
+    medians = [row.p50 for row in rows]
 
     grid = render.table("Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "ratio", "target"))
     for job, one, other in zip(cnn, medians, medians[len(cnn) :], strict=False):

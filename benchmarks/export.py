@@ -19,7 +19,7 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.keras_models import KerasModel
 from mnistkit.native_output import swallowed
 from mnistkit.runtimes import default_for
-from mnistkit_bench.jobs import Job
+from mnistkit_bench.jobs import Amount, Job
 from mnistkit_bench.runner import measure
 from mnistkit_export import calibration
 
@@ -88,9 +88,9 @@ def main() -> None:
         test_set = bundle.file(bundle.manifest.test_set)
         paths = [*theirs.values(), *ours.values()]
         jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
-        measured = measure(jobs, SECONDS, progress=console.Terminal()).workers
+        rows, _ = measure(jobs, Amount(SECONDS), progress=console.Terminal())
         sizes = {path: path.stat().st_size for path in paths}
-    medians = {worker.job.artifact: worker.p50 for worker in measured}
+    medians = {row.job.artifact: row.p50 for row in rows}
 
     columns = "default µs", "ours µs", "ratio", "target", "default kB", "ours kB"
     grid = render.table("Latency of one image, p50, and size", ("artifact",), columns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+BRIEFLY = "--seconds", "0.1", "--processes", "1"  # of bench, where its figures are of no interest
 
 
 @dataclass(frozen=True)

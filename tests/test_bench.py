@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Run
+from support import BRIEFLY, Run
 
 from mnistkit import files, records
 from mnistkit.bundle import open_bundle
@@ -26,7 +27,9 @@ from mnistkit_bench.results import BenchReport, Measurement
 
 
 def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
-    outcome = mnistkit("bench", workspace / "bundle", "--seconds", 0.2, "--json", tmp_path / "bench.json")
+    outcome = mnistkit(
+        "bench", workspace / "bundle", "--seconds", 0.2, "--processes", 2, "--json", tmp_path / "bench.json"
+    )
     assert outcome.code == 0
     report = records.read(tmp_path / "bench.json", BenchReport, "")
     assert report.bundle_sha256 == files.sha256_of(workspace / "bundle" / "manifest.json")
@@ -40,9 +43,9 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
         assert latency.samples >= 2
         assert min(row.import_ms, row.load_ms, row.first_ms) > 0
         kept, share = rounds.undisturbed(rounds.unpack(row.raw))
-        assert sum(map(len, kept)) == latency.samples
+        assert sum(map(len, chain(*kept))) == latency.samples
         assert share == pytest.approx(row.undisturbed, abs=1e-4)
-        assert np.median(np.concatenate(kept)) / 1000 == pytest.approx(latency.p50, abs=1e-3)
+        assert np.median(np.concatenate([*chain(*kept)])) / 1000 == pytest.approx(latency.p50, abs=1e-3)
         assert row.end_to_end.minimum > 0
         assert row.peak_bytes >= row.resident_bytes > 10**6
         assert row.package_bytes > 10**6
@@ -52,7 +55,15 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
 
 
 def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
-    arguments = ("bench", workspace / "bundle", "--runtime", "onnxruntime", "--seconds", 0.1, "--json", "-")
+    arguments = (
+        "bench",
+        workspace / "bundle",
+        "--runtime",
+        "onnxruntime",
+        *BRIEFLY,
+        "--json",
+        "-",
+    )
     rows = json.loads(mnistkit(*arguments).out)["measurements"]
     assert [row["artifact"] for row in rows] == ["model.float32.onnx", "model.dynamic.onnx", "model.int8.onnx"]
 
@@ -78,12 +89,12 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
 
 
 def test_threads_are_swept_and_samples_counted(mnistkit: Run, workspace: Path) -> None:
-    arguments = ("--runtime", "litert", "--threads", "1,2", "--samples", 400, "--json", "-")
+    arguments = ("--runtime", "litert", "--threads", "1,2", "--samples", 400, "--processes", 2, "--json", "-")
     rows = json.loads(mnistkit("bench", workspace / "bundle", *arguments).out)["measurements"]
     assert [row["threads"] for row in rows] == [1, 2] * 4
     assert min(row["latency"]["samples"] for row in rows) >= 400
     assert all(row["latency"]["p50_interval"] for row in rows)
-    table = mnistkit("bench", workspace / "bundle", "--runtime", "onnxruntime", "--threads", 2, "--seconds", 0.1).out
+    table = mnistkit("bench", workspace / "bundle", "--runtime", "onnxruntime", "--threads", 2, *BRIEFLY).out
     assert "threads" in table
 
 
@@ -100,7 +111,15 @@ def test_what_is_no_number_is_refused(mnistkit: Run, workspace: Path, option: st
 def test_a_result_is_replaced_only_by_force(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text("mine")
-    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1, "--json", path)
+    arguments = (
+        "bench",
+        workspace / "bundle",
+        "--runtime",
+        "litert",
+        *BRIEFLY,
+        "--json",
+        path,
+    )
     outcome = mnistkit(*arguments)
     assert outcome.code == 2
     assert "there already; choose another name, or say --force" in outcome.err
@@ -148,7 +167,7 @@ def test_a_broken_worker_is_a_failed_row_and_the_rest_goes_on(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     if message.endswith("10 s"):
         monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 10)
-    outcome = mnistkit("bench", workspace / "bundle", "--seconds", 0.1, "--json", tmp_path / "bench.json")
+    outcome = mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", tmp_path / "bench.json")
     assert outcome.code == 1
     report = records.read(tmp_path / "bench.json", BenchReport, "")
     assert len(report.measurements) == 6
@@ -162,7 +181,7 @@ def test_a_missing_runtime_is_a_skipped_row_that_names_the_extra(
     mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    outcome = mnistkit("bench", workspace / "bundle", "--seconds", 0.1, "--json", "-")
+    outcome = mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", "-")
     assert outcome.code == 0
     failures = json.loads(outcome.out)["failures"]
     assert [(row["runtime"], row["skipped"], row["remedy"]) for row in failures] == [
@@ -186,7 +205,7 @@ rounds_of_times = st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size
 @settings(deadline=None, max_examples=50)
 @given(rounds_of_times)
 def test_figures_are_numpys(found: list[list[int]]) -> None:
-    latency = statistics.summarise(found)
+    latency = statistics.summarise([[np.array(each)] for each in found])
     times = np.concatenate(found) / 1000
     figures = (latency.minimum, 0), (latency.p50, 50), (latency.p90, 90), (latency.p99, 99), (latency.maximum, 100)
     for figure, quantile in figures:
@@ -201,17 +220,20 @@ def test_figures_are_numpys(found: list[list[int]]) -> None:
 
 def test_a_percentile_needs_samples_beyond_it() -> None:
     assert [statistics.needed(percentile) for percentile in (50, 90, 99, 99.9)] == [20, 100, 1000, 10_000]
-    assert statistics.summarise([[5] * 9999]).p999 is None
-    assert statistics.summarise([[5] * 10_000]).p999 == 0.005
+    assert statistics.summarise([[np.full(9999, 5)]]).p999 is None
+    assert statistics.summarise([[np.full(10_000, 5)]]).p999 == 0.005
 
 
-def drifting(random: np.random.Generator, scale: float = 1.0) -> list[list[int]]:
-    """Rounds of skewed times, each round with a speed of its own."""
-    speeds = random.normal(1, 0.02, 20)
-    return [list((20_000 * scale * speed * random.lognormal(0, 0.1, 300)).astype(int)) for speed in speeds]
+def drifting(random: np.random.Generator, scale: float = 1.0) -> rounds.Times:
+    """Skewed times, each process and each of its rounds with a speed of its own."""
+    processes = random.normal(1, 0.005, (4, 1)) + random.normal(0, 0.02, (4, 10))
+    return [
+        [(20_000 * scale * speed * random.lognormal(0, 0.1, 100)).astype(int) for speed in speeds]
+        for speeds in processes
+    ]
 
 
-def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_differ() -> None:
+def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_and_processes_differ() -> None:
     random = np.random.default_rng(3)
     covered = []
     for _ in range(400):
@@ -221,36 +243,51 @@ def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_differ()
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
-def in_rounds(times: list[list[int]], *yardsticks: int) -> list[rounds.Round]:
-    """Each list as a round of batches of one time, between these yardsticks or undisturbed."""
+def test_two_runs_whose_processes_differ_are_told_to_be_alike_in_19_of_20() -> None:
+    random = np.random.default_rng(5)
+    intervals = [statistics.ratio(drifting(random), drifting(random))[1] for _ in range(400)]
+    assert 0.92 <= np.mean([each is not None and each.low <= 1 <= each.high for each in intervals]) <= 0.98
+
+
+def undisturbed(processes: rounds.Times, *yardsticks: int) -> rounds.Processes:
+    """The times as rounds of batches of one time, between these yardsticks or such as nothing slowed."""
     return [
-        rounds.Round(*map(np.array, (each, [1] * len(each), yardsticks or [100] * (len(each) + 1)))) for each in times
+        [
+            rounds.Round(*map(np.array, (each, [1] * len(each), yardsticks or [100] * (len(each) + 1))))
+            for each in process
+        ]
+        for process in processes
     ]
 
 
 def test_raw_times_come_back_from_few_bytes() -> None:
     times = drifting(np.random.default_rng(1))
-    raw = rounds.pack(in_rounds(times))
+    raw = rounds.pack(undisturbed(times))
     back = rounds.unpack(raw)
-    assert [each.times.tolist() for each in back] == times
-    assert all(set(each.yardsticks) == {100} and set(each.batches) == {1} for each in back)
-    assert len(raw.nanoseconds) < 4 * sum(map(len, times))
+    assert [[each.times.tolist() for each in process] for process in back] == [
+        [each.tolist() for each in process] for process in times
+    ]
+    assert all(set(each.yardsticks) == {100} and set(each.batches) == {1} for each in chain(*back))
+    assert len(raw.nanoseconds) < 4 * sum(map(len, chain(*times)))
 
 
 @pytest.mark.parametrize("field", ["batches", "yardsticks", "nanoseconds"])
 @pytest.mark.parametrize("text", ["", "%%", "AAAA", "eJwDAAAAAAE="])
 def test_broken_raw_times_are_refused(field: str, text: str) -> None:
-    raw = rounds.pack(in_rounds([[5, 6, 7]]))
+    raw = rounds.pack(undisturbed([[np.array([5, 6, 7])]]))
     with pytest.raises(RecordError, match="measure again"):
         rounds.unpack(rounds.Raw(**{**vars(raw), field: text}))
 
 
 def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
-    kept, share = rounds.undisturbed(in_rounds([[1, 2, 30, 40, 5]], 100, 101, 105, 150, 102, 100))
-    assert [each.tolist() for each in kept] == [[1, 2, 5]]
-    assert share == 0.6
-    kept, share = rounds.undisturbed(in_rounds([[1, 2]], 100, 200, 100))
-    assert ([each.tolist() for each in kept], share) == ([[1, 2]], 0)
+    found = undisturbed([[np.array([1, 2, 30, 40, 5])]], 100, 101, 105, 150, 102, 100)
+    ((kept,),), share = rounds.undisturbed(found)
+    assert (kept.tolist(), share) == ([1, 2, 5], 0.6)
+    ((kept,),), share = rounds.undisturbed(undisturbed([[np.array([1, 2])]], 100, 200, 100))
+    assert (kept.tolist(), share) == ([1, 2], 0)
+    calm = undisturbed([[np.array([1, 2])]], 100, 100, 100)
+    kept_processes, share = rounds.undisturbed([*calm, *undisturbed([[np.array([7, 8])]], 200, 200, 200)])
+    assert ([[each.tolist() for each in process] for process in kept_processes], share) == ([[[1, 2]]], 0.5)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------
@@ -258,8 +295,8 @@ def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
 HERE = Machine("CPU", 2, "x86_64", "Linux")
 
 
-def measured(artifact: str, times: list[list[int]], size: int = 100) -> Measurement:
-    latency, raw = statistics.summarise(times), rounds.pack(in_rounds(times))
+def measured(artifact: str, times: rounds.Times, size: int = 100) -> Measurement:
+    latency, raw = statistics.summarise(times), rounds.pack(undisturbed(times))
     return Measurement(artifact, "litert", 1, size, 0, 1.0, 1.0, 1.0, 1, 1, 0.1, 1.0, latency, latency, (), raw)
 
 
@@ -280,14 +317,14 @@ def test_a_planted_slowdown_of_10_percent_is_found_and_identical_runs_do_not_dif
 
 
 def test_too_few_rounds_are_no_pass() -> None:
-    old = reported(measured("a", [[20_000] * 100] * 2))
+    old = reported(measured("a", [[np.full(100, 20_000)] * 2] * 2))
     found = comparison.compare(old, old, 0.05)
     assert (found.rows[0].change, found.failed) == ("too few rounds", True)
 
 
 def test_an_interval_holds_the_median_though_times_are_tied() -> None:
     for times in ([20_000] * 60 + [40_000] * 40, [5000] * 100):
-        latency = statistics.summarise([times] * 20)
+        latency = statistics.summarise([[np.array(times)] * 10] * 2)
         assert latency.p50_interval
         assert latency.p50_interval.low <= latency.p50 <= latency.p50_interval.high
 
@@ -300,8 +337,7 @@ def test_other_machines_are_compared_only_on_request(mnistkit: Run, workspace: P
         workspace / "bundle",
         "--runtime",
         "litert",
-        "--seconds",
-        0.1,
+        *BRIEFLY,
         "--compare",
         tmp_path / "old.json",
     )
@@ -315,7 +351,12 @@ def test_other_machines_are_compared_only_on_request(mnistkit: Run, workspace: P
 
 
 @pytest.mark.parametrize(
-    "raw", [rounds.Raw((3,), "", "", ""), rounds.Raw((10**30,), *["eJwDAAAAAAE="] * 3), rounds.Raw((), "", "", "")]
+    "raw",
+    [
+        rounds.Raw((1,), (3,), "", "", ""),
+        rounds.Raw((1,), (10**30,), *["eJwDAAAAAAE="] * 3),
+        rounds.Raw((), (), "", "", ""),
+    ],
 )
 def test_what_was_measured_then_is_checked_before_anything_is_measured(
     mnistkit: Run, workspace: Path, tmp_path: Path, raw: rounds.Raw
@@ -345,13 +386,16 @@ def test_what_is_no_longer_measured_is_told_and_nothing_in_common_fails() -> Non
 
 def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "old.json"
-    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6)
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6, "--processes", 2)
     assert mnistkit(*arguments, "--json", path).code == 0
     old = records.read(path, BenchReport, "")
     for scale, code in ((10, 0), (0.1, 1)):  # far beyond what a busy machine wavers by
         rows = []
         for row in old.measurements:
-            scaled = [replace(each, times=(each.times * scale).astype(int)) for each in rounds.unpack(row.raw)]
+            scaled = [
+                [replace(each, times=(each.times * scale).astype(int)) for each in process]
+                for process in rounds.unpack(row.raw)
+            ]
             latency = statistics.summarise(rounds.undisturbed(scaled)[0])
             rows.append(replace(row, raw=rounds.pack(scaled), latency=latency))
         records.write(path, replace(old, measurements=tuple(rows)))
@@ -380,18 +424,18 @@ def test_a_row_that_wavers_is_told() -> None:
     random = np.random.default_rng(1)
     steady = statistics.summarise(drifting(random))
     assert taint.of_row(steady, 1.0, steady=True) == []
-    assert "fewer than 5 rounds" in taint.of_row(statistics.summarise([[5, 6]]), 1.0, steady=True)[0]
+    assert "2 processes and 5 rounds" in taint.of_row(statistics.summarise([[np.array([5, 6])]]), 1.0, steady=True)[0]
     assert "steady" in taint.of_row(steady, 1.0, steady=False)[0]
     assert "more than 90% of the time" in taint.of_row(steady, 0.09, steady=True)[0]
-    wavering = statistics.summarise([[20_000] * 50, [40_000] * 50] * 10)
+    wavering = statistics.summarise([[np.full(50, 20_000)] * 10, [np.full(50, 40_000)] * 10])
     assert "p50 uncertain by more than ±3%" in taint.of_row(wavering, 1.0, steady=True)[0]
 
 
 def test_strict_exits_4_where_something_is_spoilt(
     mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnistkit_bench.runner.state", lambda: State(None, None, 0.1, 0x4))
-    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1)
+    monkeypatch.setattr("mnistkit_bench.watch.state", lambda: State(None, None, 0.1, 0x4))
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", *BRIEFLY)
     outcome = mnistkit(*arguments, "--strict")
     assert outcome.code == 4
     assert "* the board was held back: throttled" in outcome.out
@@ -414,7 +458,7 @@ def verified(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Verif
 
 
 def of(p50: float, width: float, name: str, size: int) -> Measurement:
-    row = measured(f"model.{name}.tflite", [[int(1000 * p50)] * 100], size)
+    row = measured(f"model.{name}.tflite", [[np.full(100, int(1000 * p50))]], size)
     return replace(row, latency=replace(row.latency, p50_interval=Interval(p50 - width, p50 + width)))
 
 
@@ -464,7 +508,7 @@ def test_records_of_different_bundles_are_refused(verified: VerifyReport) -> Non
 def test_the_command_says_what_to_ship(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
     verify, bench = tmp_path / "verify.json", tmp_path / "bench.json"
     assert mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", verify).code == 0
-    assert mnistkit("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.1, "--json", bench).code == 0
+    assert mnistkit("bench", workspace / "bundle", "--runtime", "litert", *BRIEFLY, "--json", bench).code == 0
     outcome = mnistkit("recommend", verify, bench)
     assert outcome.code == 0
     assert outcome.out.count("ship this") == 1

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import BRIEFLY, Run
 
 from mnistkit import cli, runtimes
 from mnistkit.commands import options
@@ -159,7 +159,7 @@ def interrupt_when(line: str, arguments: list[str], cwd: Path, number: int) -> s
         ("epoch 2", ["train", "--epochs", "500", "--data", "{data}", "--out", "made"]),
         ("model.int8.tflite", ["export", "{model}", "--data", "{data}", "--out", "made"]),
         ("model.dynamic.tflite on litert", ["verify", "{bundle}", "--json", "made"]),
-        ("warming up", ["bench", "{bundle}", "--seconds", "30", "--json", "made"]),
+        ("measuring", ["bench", "{bundle}", "--seconds", "30", "--json", "made"]),
     ],
     ids=["train", "export", "verify", "bench"],
 )
@@ -198,7 +198,7 @@ def run_on_full_disk(kilobytes: int, arguments: list[str], cwd: Path) -> subproc
         (["train", "--epochs", "1", "--data", "{data}", "--out", "made"], 0, "No usable temporary directory"),
         (["export", "{model}", "--data", "{data}", "--out", "made"], 200, "File too large"),
         (["verify", "{bundle}", "--limit", "9", "--json", "made"], 8, "cannot write made: File too large"),
-        (["bench", "{bundle}", "--seconds", "0.1", "--json", "made"], 1, "File too large"),
+        (["bench", "{bundle}", "--seconds", "0.1", "--processes", "1", "--json", "made"], 1, "File too large"),
     ],
     ids=["train", "train, no byte", "export", "verify", "bench"],
 )
@@ -233,7 +233,7 @@ def test_a_summary_of_half_a_workspace_says_what_to_do(mnistkit: Run, workspace:
 def test_a_summary_shows_all_that_is_known(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
     shutil.copy(workspace / "run.json", tmp_path)
     assert mnistkit("verify", workspace / "bundle", "--json", tmp_path / "verify.json").code == 0
-    assert mnistkit("bench", workspace / "bundle", "--seconds", 0.1, "--json", tmp_path / "bench.json").code == 0
+    assert mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", tmp_path / "bench.json").code == 0
     outcome = mnistkit("summary", tmp_path)
     assert outcome.code == 0
     assert "93,322 parameters" in outcome.out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import ROOT, Run
+from support import BRIEFLY, ROOT, Run
 
 import recipe_records
 from mnistkit import cli, predictions, records
@@ -41,7 +41,7 @@ def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Pat
     }
     files = {name: tmp_path / f"{name}.json" for name in ("verify", "bench")}
     assert mnistkit("verify", bundle, "--json", files["verify"], "--save", tmp_path / "saved.npz").code == 0
-    assert mnistkit("bench", bundle, "--seconds", 0.1, "--json", files["bench"]).code == 0
+    assert mnistkit("bench", bundle, *BRIEFLY, "--json", files["bench"]).code == 0
     results |= {name: path.read_text() for name, path in files.items()}
     results["predictions"] = records.to_json(predictions.load(tmp_path / "saved.npz").record)
     results["comparison"] = mnistkit("compare", tmp_path / "saved.npz", tmp_path / "saved.npz", "--json", "-").out

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import BRIEFLY, ROOT
 
 from mnistkit import __version__, cli
 
@@ -72,7 +72,7 @@ def test_the_device_extra_verifies_and_benches_without_tensorflow(wheel: Path, w
     assert "ai_edge_litert" in packages
     assert not packages & {"tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"}
     assert run(programs / "mnistkit", "verify", workspace / "bundle").count("PASS") == 7
-    rows = json.loads(run(programs / "mnistkit", "bench", workspace / "bundle", "--seconds", 0.2, "--json", "-"))
+    rows = json.loads(run(programs / "mnistkit", "bench", workspace / "bundle", *BRIEFLY, "--json", "-"))
     assert [row["runtime"] for row in rows["measurements"]] == ["litert"] * 4 + ["onnxruntime"] * 3
 
 

@@ -80,7 +80,7 @@ def recipes_table(_: str) -> str:
 def drop_raw_times(path: Path) -> None:
     """Keep the figures of a bench record alone: a megabyte of times is of no use in the docs."""
     report = records.read(path, BenchReport, "")
-    rows = tuple(replace(row, raw=Raw((), "", "", "")) for row in report.measurements)
+    rows = tuple(replace(row, raw=Raw((), (), "", "", "")) for row in report.measurements)
     records.write(path, replace(report, measurements=rows))
 
 

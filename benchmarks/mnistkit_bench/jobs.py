@@ -28,6 +28,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """How much is measured of each job."""
+
+    seconds: float
+    samples: int | None = None  # instead of the seconds
+    processes: int = 4  # one after the other
+
+
+@dataclass(frozen=True)
 class ColdStart:
     """What a worker tells first, in milliseconds."""
 
@@ -61,15 +70,8 @@ class Worker:
         self.failure: WorkerError | None = None
 
     @property
-    def p50(self) -> float:
-        """Microseconds, of the times that nothing slowed; raises WorkerError where the worker failed."""
-        if self.failure:
-            raise self.failure
-        return summarise(undisturbed(self.rounds)[0]).p50
-
-    @property
     def samples(self) -> int:
-        """How many times it has given, in enough rounds, that nothing slowed; or a tenth of all, if that is more."""
+        """How many times it has given, in enough rounds, that nothing slowed; or a tenth of all if that is more."""
         if not self.rounds:
             return 0
         most = limit(self.rounds)
@@ -103,3 +105,23 @@ class Worker:
             return records.decode(kind, answer, "")
         except ValueError as error:
             raise self.child.failure(f"answered nonsense: {error}") from error
+
+
+class Row:
+    """A job, and the workers that did it one after the other."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.workers: list[Worker] = []
+
+    @property
+    def failure(self) -> WorkerError | None:
+        """Why it could not be done."""
+        return next((worker.failure for worker in self.workers if worker.failure), None)
+
+    @property
+    def p50(self) -> float:
+        """Microseconds, of the times that nothing slowed; raises WorkerError where a worker failed."""
+        if self.failure:
+            raise self.failure
+        return summarise(undisturbed([worker.rounds for worker in self.workers])[0]).p50

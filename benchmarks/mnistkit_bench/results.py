@@ -21,7 +21,7 @@ class Measurement:
     threads: int
     bytes: int  # of the artifact
     package_bytes: int  # of the runtime's package, as it is installed
-    import_ms: float  # the runtime's import, numpy being there
+    import_ms: float  # the runtime's import, numpy being there; this and the next two: the median of the processes
     load_ms: float  # opening the artifact
     first_ms: float  # the first inference
     resident_bytes: int  # of the process, Python and numpy included

@@ -1,4 +1,4 @@
-"""Raw times, in rounds of batches, with what tells which of them something else slowed.
+"""Raw times, by processes, rounds and batches, with what tells which of them something else slowed.
 
 Before a batch of times and after it a worker times a fixed piece of work, the yardstick. Where that took longer than
 at the processor's best, so did the batch, for reasons that have nothing to do with the artifact: another program, a
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING
 
 from mnistkit.errors import RecordError
@@ -54,32 +54,40 @@ class Round:
 class Raw:
     """Every time that was measured: base64 of zlib streams of little-endian 64-bit integers."""
 
+    processes: tuple[int, ...]  # how many rounds each has
     rounds: tuple[int, ...]  # how many batches each has
     batches: str  # how many times each has
     yardsticks: str
     nanoseconds: str
 
 
-def limit(rounds: Sequence[Round]) -> float:
+Processes = Sequence[Sequence[Round]]
+Times = Sequence[Sequence["NDArray[np.int64]"]]  # by processes and rounds
+
+
+def limit(rounds: Iterable[Round]) -> float:
     """Nanoseconds that a yardstick may take where nothing slows it."""
     import numpy as np
 
     return (1 + SLOWER) * float(np.percentile(np.concatenate([each.yardsticks for each in rounds]), BEST))
 
 
-def undisturbed(rounds: Sequence[Round]) -> tuple[list[NDArray[np.int64]], float]:
-    """The times that nothing slowed, by rounds, and which share of all they are; all, and 0, where there are none."""
+def undisturbed(processes: Processes) -> tuple[Times, float]:
+    """The times that nothing slowed, and which share of all they are; all, and 0, where there are none."""
     import numpy as np
 
-    most = limit(rounds)
-    kept = [each.times[np.repeat(each.undisturbed(most), each.batches)] for each in rounds]
-    share = sum(map(len, kept)) / sum(len(each.times) for each in rounds)
-    return [times for times in kept if len(times)] or [each.times for each in rounds], share
+    most = limit(chain(*processes))
+    kept = [[each.times[np.repeat(each.undisturbed(most), each.batches)] for each in rounds] for rounds in processes]
+    kept = [found for rounds in kept if (found := [times for times in rounds if len(times)])]
+    share = sum(map(len, chain(*kept))) / sum(len(each.times) for each in chain(*processes))
+    return kept or [[each.times for each in rounds] for rounds in processes], share
 
 
-def pack(rounds: Sequence[Round]) -> Raw:
-    """The rounds, compactly."""
+def pack(processes: Processes) -> Raw:
+    """The times, compactly."""
+    rounds = list(chain(*processes))
     return Raw(
+        processes=tuple(map(len, processes)),
         rounds=tuple(len(each.batches) for each in rounds),
         batches=_packed([each.batches for each in rounds]),
         yardsticks=_packed([each.yardsticks for each in rounds]),
@@ -87,12 +95,15 @@ def pack(rounds: Sequence[Round]) -> Raw:
     )
 
 
-def unpack(raw: Raw) -> list[Round]:
-    """The rounds; raises RecordError where they aren't whole."""
+def unpack(raw: Raw) -> Processes:
+    """The times; raises RecordError where they aren't whole."""
     try:
-        return list(_rounds(raw))
+        rounds = list(_rounds(raw))
+        if min(raw.processes, default=0) < 1 or sum(raw.processes) != len(rounds):
+            raise ValueError("they belong to no processes")
     except (ValueError, zlib.error) as error:
         raise RecordError(f"the raw times are broken: {error}", MEASURE_AGAIN) from error
+    return [rounds[start:end] for start, end in pairwise(accumulate(raw.processes, initial=0))]
 
 
 def _rounds(raw: Raw) -> Iterator[Round]:
@@ -101,10 +112,9 @@ def _rounds(raw: Raw) -> Iterator[Round]:
     batches = _unpacked(raw.batches, sum(raw.rounds))
     yardsticks = _unpacked(raw.yardsticks, sum(raw.rounds) + len(raw.rounds))
     times = _unpacked(raw.nanoseconds, sum(batches.tolist()))
-    ends = batches.cumsum()
+    firsts = list(accumulate(batches.tolist(), initial=0))
     for place, (start, end) in enumerate(pairwise(accumulate(raw.rounds, initial=0))):
-        first = 0 if start == 0 else ends[start - 1]
-        yield Round(times[first : ends[end - 1]], batches[start:end], yardsticks[start + place : end + place + 1])
+        yield Round(times[firsts[start] : firsts[end]], batches[start:end], yardsticks[start + place : end + place + 1])
 
 
 def _packed(arrays: Sequence[NDArray[np.int64]]) -> str:

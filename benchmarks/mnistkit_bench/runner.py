@@ -1,57 +1,48 @@
-"""Measures a bundle's artifacts, each in a process of its own, all alive side by side, in short rounds in turn.
+"""Measures a bundle's artifacts, each in processes of its own, all alive side by side, in short rounds in turn.
 
-So whatever slows the machine for a while slows all of them alike.
+So whatever slows the machine for a while slows all of them alike. Each has several processes, one after the other: the
+same artifact is some percent faster in one than in another, by where it lies in memory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 
 from mnistkit.bundle import Artifact, Bundle
 from mnistkit.errors import BenchError, WorkerError
-from mnistkit.machine import State, state, this_machine
+from mnistkit.machine import this_machine
 from mnistkit.progress import SILENT, Progress
 from mnistkit.runtimes import pair, runtime_versions, without_runtime
 from mnistkit_bench import taint
-from mnistkit_bench.jobs import Job, Worker
+from mnistkit_bench.jobs import Amount, Job, Row, Worker
 from mnistkit_bench.results import BenchReport, Failure, Measurement
 from mnistkit_bench.rounds import pack, undisturbed
 from mnistkit_bench.statistics import summarise
+from mnistkit_bench.watch import Watch
 
 ROUND_SECONDS = 0.02
 END_TO_END_SECONDS = 0.005  # of each round besides
-WARM_UP_ROUND_SECONDS = 0.05
-WARM_UP_MOST = 40  # rounds
+WARM_UP_MOST = 100  # rounds
 STEADY = 3  # rounds whose fast times lie within …
 STEADY_WITHIN = 0.03  # … this share of each other
-STATE_SECONDS = 1.0  # between two looks at the machine
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The workers, and how the machine was meanwhile."""
-
-    workers: list[Worker]
-    states: tuple[State, ...]
-    others: float  # cores that other programs used
 
 
 def bench(
     bundle: Bundle,
     runtimes: tuple[str, ...],
-    seconds: float,
-    samples: int | None = None,
+    amount: Amount,
     threads: tuple[int, ...] = (1,),
     progress: Progress = SILENT,
 ) -> BenchReport:
     """Measure every artifact on each runtime of devices for its format, or on those named, with each number of threads.
 
-    Until `seconds` have been measured of each, or `samples`. One that fails is told in the report. Raises
-    MissingExtraError where a runtime that is named isn't installed, BenchError on an emulated processor.
+    One that fails is told in the report. Raises MissingExtraError where a runtime that is named isn't installed,
+    BenchError on an emulated processor.
     """
     machine = this_machine()
     if machine.emulated:
@@ -66,69 +57,67 @@ def bench(
         for artifact, runtime in pairs
         for count in threads
     }
-    measured = measure(list(jobs), seconds, samples, progress)
-    done = [worker for worker in measured.workers if not worker.failure]
+    rows, watch = measure(list(jobs), amount, progress)
+    done = [row for row in rows if not row.failure]
     with progress.task("summing up", len(done)) as advance:
-        measurements = tuple(_measurement(jobs[worker.job], worker, advance) for worker in done)
+        measurements = tuple(_measurement(jobs[row.job], row, advance) for row in done)
     skipped = () if runtimes else _skipped(artifacts)
     return BenchReport(
         bundle_sha256=bundle.manifest_sha256,
         machine=machine,
-        states=measured.states,
-        tainted=tuple(taint.of_machine(measured.states, measured.others)),
+        states=tuple(watch.states),
+        tainted=tuple(taint.of_machine(watch.states, watch.others)),
         measurements=measurements,
-        failures=(*filter(None, map(_failure, measured.workers)), *skipped),
+        failures=(*filter(None, map(_failure, rows)), *skipped),
         versions=runtime_versions(),
     )
 
 
-def measure(jobs: list[Job], seconds: float, samples: int | None = None, progress: Progress = SILENT) -> Measured:
-    """Do the jobs side by side in rounds, until `seconds` have been measured of each, or `samples`."""
-    with contextlib.ExitStack() as stack:
-        workers = []
-        with progress.task("starting and warming up", 2 * len(jobs)) as advance:
-            for job in jobs:  # one after the other: side by side, they would spoil each other's cold starts
-                worker = Worker(job)
-                stack.callback(worker.child.close)
-                workers.append(worker)
-                _attempt(worker, Worker.start)
-                advance(1)
-            for worker in workers:
-                _attempt(worker, _warm_up)
-                advance(1)
-        states, looked, used, started = [state()], time.monotonic(), taint.busy_seconds(), time.monotonic()
-        before = _own_seconds(workers)
-        with progress.task("measuring", samples or round(seconds / ROUND_SECONDS)) as advance:
-            for _ in _until(workers, seconds, samples, advance):
-                for worker in workers:
-                    _attempt(worker, _round)
-                if time.monotonic() > looked + STATE_SECONDS:
-                    states, looked = [*states, state()], time.monotonic()
-        own = _own_seconds(workers) - before
-        others = max(0.0, taint.busy_seconds() - used - own) / (time.monotonic() - started)
-        told = bool(used) and not any(worker.failure for worker in workers)  # what a failed one used, nobody knows
-        return Measured(workers, (*states, state()), others if told else 0.0)
+def measure(jobs: list[Job], amount: Amount, progress: Progress = SILENT) -> tuple[list[Row], Watch]:
+    """Do the jobs side by side in rounds, so much of each."""
+    rows, watch = [Row(job) for job in jobs], Watch()
+    wanted = math.ceil((amount.samples or amount.seconds / ROUND_SECONDS) / amount.processes)
+    with progress.task("measuring", amount.processes * wanted) as advance:
+        for _ in range(amount.processes):
+            with contextlib.ExitStack() as stack:
+                workers = _started([row for row in rows if not row.failure], stack)
+                with watch.over(workers):
+                    for _ in _until(workers, wanted, advance, count_samples=amount.samples is not None):
+                        for worker in workers:
+                            _attempt(worker, _round)
+                        watch.look()
+    watch.look(now=True)
+    return rows, watch
 
 
-def _own_seconds(workers: list[Worker]) -> float:
-    """What the workers and this process have worked so far."""
-    return time.process_time() + sum(worker.usage.cpu for worker in workers)
+def _started(rows: list[Row], stack: contextlib.ExitStack) -> list[Worker]:
+    """A new worker for each, warmed up, which the stack closes."""
+    workers = []
+    for row in rows:  # one after the other: side by side, they would spoil each other's cold starts
+        worker = Worker(row.job)
+        stack.callback(worker.child.close)
+        row.workers.append(worker)
+        workers.append(worker)
+        _attempt(worker, Worker.start)
+    for worker in workers:
+        _attempt(worker, _warm_up)
+    return workers
 
 
 def _until(
-    workers: list[Worker], seconds: float, samples: int | None, advance: Callable[[float], None]
+    workers: list[Worker], wanted: int, advance: Callable[[float], None], *, count_samples: bool
 ) -> Iterator[None]:
-    """Once a round, for as many as it takes."""
+    """Once a round, until there are as many rounds as wanted, or samples of each worker."""
     rounds = done = 0
-    wanted = samples or max(1, round(seconds / ROUND_SECONDS))
     while done < wanted:
         yield
         rounds += 1
         alive = [worker for worker in workers if not worker.failure]
-        before, done = done, min((worker.samples for worker in alive), default=wanted) if samples else rounds
-        advance(done - before)
         if not alive:
+            advance(wanted - done)
             return
+        before, done = done, min(wanted, *(worker.samples for worker in alive)) if count_samples else rounds
+        advance(done - before)
 
 
 def _attempt(worker: Worker, work: Callable[[Worker], None]) -> None:
@@ -147,11 +136,11 @@ def _warm_up(worker: Worker) -> None:
     started = time.monotonic()
     fast: list[int] = []
     while not worker.steady and len(fast) < WARM_UP_MOST:
-        times = sorted(worker.run("latency", WARM_UP_ROUND_SECONDS).times.tolist())
+        times = sorted(worker.run("latency", ROUND_SECONDS).times.tolist())
         fast.append(times[len(times) // 10])
         last = fast[-STEADY:]
         worker.steady = len(last) == STEADY and max(last) <= (1 + STEADY_WITHIN) * min(last)
-    worker.run("end_to_end", WARM_UP_ROUND_SECONDS)
+    worker.run("end_to_end", END_TO_END_SECONDS)
     worker.warm_up_seconds = time.monotonic() - started
 
 
@@ -160,28 +149,33 @@ def _round(worker: Worker) -> None:
     worker.end_to_end.append(worker.run("end_to_end", END_TO_END_SECONDS))
 
 
-def _measurement(artifact: Artifact, worker: Worker, advance: Callable[[float], None]) -> Measurement:
-    times, share = undisturbed(worker.rounds)
-    latency, runtime, cold, usage = summarise(times), worker.job.runtime, worker.cold, worker.usage
+def _measurement(artifact: Artifact, row: Row, advance: Callable[[float], None]) -> Measurement:
+    workers, runtime, raw = row.workers, row.job.runtime, [worker.rounds for worker in row.workers]
+    times, share = undisturbed(raw)
+    latency = summarise(times)
     advance(1)
     return Measurement(
         artifact=artifact.file,
         runtime=runtime.name,
-        threads=worker.job.threads,
+        threads=row.job.threads,
         bytes=artifact.bytes,
         package_bytes=package_bytes(runtime.distribution),
-        import_ms=round(cold.import_ms, 3),
-        load_ms=round(cold.load_ms, 3),
-        first_ms=round(cold.first_ms, 3),
-        resident_bytes=usage.resident_bytes,
-        peak_bytes=usage.peak_bytes,
-        warm_up_seconds=round(worker.warm_up_seconds, 3),
-        latency=latency,
+        import_ms=_median(worker.cold.import_ms for worker in workers),
+        load_ms=_median(worker.cold.load_ms for worker in workers),
+        first_ms=_median(worker.cold.first_ms for worker in workers),
+        resident_bytes=max(worker.usage.resident_bytes for worker in workers),
+        peak_bytes=max(worker.usage.peak_bytes for worker in workers),
+        warm_up_seconds=_median(worker.warm_up_seconds for worker in workers),
         undisturbed=round(share, 4),
-        end_to_end=summarise(undisturbed(worker.end_to_end)[0]),
-        tainted=tuple(taint.of_row(latency, share, steady=worker.steady)),
-        raw=pack(worker.rounds),
+        latency=latency,
+        end_to_end=summarise(undisturbed([worker.end_to_end for worker in workers])[0]),
+        tainted=tuple(taint.of_row(latency, share, steady=all(worker.steady for worker in workers))),
+        raw=pack(raw),
     )
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 def package_bytes(distribution: str) -> int:
@@ -193,8 +187,8 @@ def package_bytes(distribution: str) -> int:
     return sum(file.size or 0 for file in listed)
 
 
-def _failure(worker: Worker) -> Failure | None:
-    error, job = worker.failure, worker.job
+def _failure(row: Row) -> Failure | None:
+    error, job = row.failure, row.job
     if not error:
         return None
     return Failure(job.artifact.name, job.runtime.name, job.threads, error.problem, error.remedy, skipped=False)

@@ -1,13 +1,15 @@
-"""What a row of raw times comes to. Times come in rounds, which a process measured one after the other."""
+"""What the times of a row come to."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from mnistkit.paired import Interval, Z
+from mnistkit.paired import Interval
+from mnistkit_bench.rounds import Times
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
 BEYOND = 10  # samples that must lie beyond a percentile before it means anything
 RESAMPLES = 2000
 BINS = 1000  # each with as many samples: a thousandth of them is what a bootstrapped median may be off by
-FEWEST_ROUNDS = 5  # for an interval
-
-Rounds = Sequence["Sequence[int] | NDArray[np.int64]"]  # nanoseconds
+FEWEST_PROCESSES, FEWEST_ROUNDS = 2, 5  # for an interval
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ def needed(percentile: float) -> int:
     return math.ceil(round(BEYOND / (1 - percentile / 100), 6))
 
 
-def summarise(rounds: Rounds, seed: int = 1) -> Latency:
-    """The figures of these times; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
+def summarise(processes: Times, seed: int = 1) -> Latency:
+    """The figures of these nanoseconds; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
     import numpy as np
 
-    times = np.concatenate([np.asarray(each, np.float64) for each in rounds]) / 1000
+    times = _pooled(processes) / 1000
 
     def percentile(wanted: float) -> float | None:
         return _rounded(float(np.percentile(times, wanted))) if len(times) >= needed(wanted) else None
 
-    medians = bootstrap(rounds, seed)
+    medians = bootstrap(processes, seed)
     return Latency(
         samples=len(times),
         p50=_rounded(float(np.median(times))),
-        p50_interval=None if medians is None else _interval(medians / 1000, len(rounds)),
+        p50_interval=None if medians is None else _interval(medians / 1000),
         p90=percentile(90),
         p99=percentile(99),
         p999=percentile(99.9),
@@ -68,53 +68,62 @@ def summarise(rounds: Rounds, seed: int = 1) -> Latency:
     )
 
 
-def bootstrap(rounds: Rounds, seed: int) -> NDArray[np.float64] | None:
-    """Medians, in nanoseconds, of rounds drawn anew with replacement; None where there are too few rounds.
+def bootstrap(processes: Times, seed: int) -> NDArray[np.float64] | None:
+    """Medians, in nanoseconds, of processes drawn anew with replacement, and of rounds of each; None for too few.
 
-    Rounds and not times are drawn, for those of one round resemble each other (a cluster bootstrap: Davison and
-    Hinkley, Bootstrap Methods and their Application, 3.8).
+    Not times are drawn, for those of one round resemble each other, and those of one process, which lies where it
+    lies in memory (Davison and Hinkley, Bootstrap Methods and their Application, 3.8: of their two strategies the
+    one that draws at both levels, which is the wider).
     """
     import numpy as np
 
-    if len(rounds) < FEWEST_ROUNDS:
+    if len(processes) < FEWEST_PROCESSES or sum(map(len, processes)) < FEWEST_ROUNDS:
         return None
     # Times are counted in bins, so that what a draw costs does not grow with the samples.
-    times = np.sort(np.concatenate([np.asarray(each, np.float64) for each in rounds]))
+    times = np.sort(_pooled(processes))
     edges = np.quantile(times, np.linspace(0, 1, BINS + 1))[1:-1]
-    places = [np.searchsorted(edges, np.asarray(each, np.float64), side="right") for each in rounds]
+    places = [np.searchsorted(edges, each, side="right") for each in chain(*processes)]
     counts = np.stack([np.bincount(place, minlength=BINS) for place in places]).astype(np.float64)
     ends = counts.sum(axis=0).cumsum()
     middles = ((ends - counts.sum(axis=0) + ends - 1) / 2).astype(int)  # of the times in each bin
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
-    reached = (drawn.astype(np.float64) @ counts).cumsum(axis=1)
+    reached = (_drawn([*map(len, processes)], seed) @ counts).cumsum(axis=1)
     medians: NDArray[np.float64] = times[middles[(reached < reached[:, -1:] / 2).sum(axis=1)]]
     return medians
 
 
-def ratio(old: Rounds, new: Rounds, seed: int = 1) -> tuple[float, Interval | None]:
-    """Of the medians, new / old, and its 95% interval; None where there were too few rounds."""
+def _drawn(rounds: Sequence[int], seed: int) -> NDArray[np.float64]:
+    """How often each round comes up in each resample, float64 [resamples, rounds], for processes with so many each."""
     import numpy as np
 
-    medians = [float(np.median(np.concatenate([np.asarray(each) for each in rounds]))) for rounds in (old, new)]
+    random = np.random.default_rng(seed)
+    processes = random.multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
+    pairs = zip(processes.T, rounds, strict=True)
+    drawn = [random.multinomial(times * many, np.full(many, 1 / many)) for times, many in pairs]
+    return np.concatenate(drawn, axis=1).astype(np.float64)
+
+
+def ratio(old: Times, new: Times, seed: int = 1) -> tuple[float, Interval | None]:
+    """Of the medians, new / old, and its 95% interval; None where there were too few processes or rounds."""
+    import numpy as np
+
+    medians = [float(np.median(_pooled(times))) for times in (old, new)]
     drawn = bootstrap(old, seed), bootstrap(new, seed + 1)
-    interval = None if drawn[0] is None or drawn[1] is None else _interval(drawn[1] / drawn[0], min(len(old), len(new)))
+    interval = None if drawn[0] is None or drawn[1] is None else _interval(drawn[1] / drawn[0])
     return medians[1] / medians[0], interval
 
 
-def _interval(values: NDArray[np.float64], rounds: int) -> Interval:
-    """The 95% interval of bootstrapped values, expanded for the few rounds that they come from.
-
-    Percentiles as far out as Student's t is for so many, after T. Hesterberg, What teachers should know about the
-    bootstrap, The American Statistician 69 (2015): plain percentiles would be too narrow.
-    """
+def _interval(values: NDArray[np.float64]) -> Interval:
+    """The 95% interval of bootstrapped values."""
     import numpy as np
 
-    freedom = rounds - 1
-    t = Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)  # Cornish and Fisher
-    outside = 50 * math.erfc(t * math.sqrt(rounds / freedom / 2))
-    low, high = np.percentile(values, (outside, 100 - outside))
+    low, high = np.percentile(values, (2.5, 97.5))
     return Interval(_rounded(float(low)), _rounded(float(high)))
+
+
+def _pooled(processes: Times) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.concatenate([*chain(*processes)]).astype(np.float64)
 
 
 def _rounded(value: float) -> float:

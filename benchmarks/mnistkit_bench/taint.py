@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from mnistkit.machine import State, throttling
-from mnistkit_bench.statistics import FEWEST_ROUNDS, Latency
+from mnistkit_bench.statistics import FEWEST_PROCESSES, FEWEST_ROUNDS, Latency
 
 CLOCK = 0.05  # by which share the clock may move
 OTHERS = 0.25  # cores that other programs may use
@@ -34,27 +32,16 @@ def of_machine(states: Sequence[State], others: float) -> list[str]:
     return reasons
 
 
-def of_row(latency: Latency, undisturbed: float, *, steady: bool) -> list[str]:
-    """What is wrong with one measurement."""
+def of_row(latency: Latency, share: float, *, steady: bool) -> list[str]:
+    """What is wrong with one measurement, of which this share was undisturbed."""
     reasons = []
     if not steady:
         reasons.append("it did not become steady while it warmed up")
-    if undisturbed < UNDISTURBED:
+    if share < UNDISTURBED:
         reasons.append(f"something slowed the processor for more than {1 - UNDISTURBED:.0%} of the time")
     interval = latency.p50_interval
     if interval is None:
-        reasons.append(f"fewer than {FEWEST_ROUNDS} rounds tell nothing of how certain it is")
+        reasons.append(f"it takes {FEWEST_PROCESSES} processes and {FEWEST_ROUNDS} rounds to tell how certain it is")
     elif interval.high - interval.low > 2 * WIDTH * latency.p50:
         reasons.append(f"p50 uncertain by more than ±{100 * WIDTH:g}%")
     return reasons
-
-
-def busy_seconds() -> float:
-    """Seconds that all cores together have worked for this system since it was started; 0 where nothing tells."""
-    try:
-        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-        ticks: list[int] = list(map(int, fields))
-    except (OSError, ValueError):
-        return 0.0
-    # user, nice and system, irq and softirq; not idle and iowait, nor what a hypervisor stole
-    return (sum(ticks[:3]) + sum(ticks[5:7])) / os.sysconf("SC_CLK_TCK")

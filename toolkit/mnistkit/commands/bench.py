@@ -57,12 +57,20 @@ class Counts(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--seconds",
     type=options.FiniteRange(0.1, 300),
-    default=2.0,
+    default=1.5,
     show_default=True,
     help="How long to measure each artifact.",
 )
 @click.option("--samples", type=click.IntRange(1, 10**7), metavar="N", help="Measure each N times at least, instead.")
 @click.option("--threads", type=Counts(), default="1", show_default=True, help="Numbers of threads to measure with.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="How many processes, one after the other, measure each artifact.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 4 where the measurements can't be relied on.")
 @click.option("--compare", "old_path", type=options.PATH, metavar="OLD", help="Hold the result against an earlier one.")
 @click.option(
@@ -79,6 +87,7 @@ def command(
     seconds: float,
     samples: int | None,
     threads: tuple[int, ...],
+    processes: int,
     strict: bool,
     old_path: Path | None,
     fail_over: float,
@@ -89,20 +98,22 @@ def command(
     """Measure the latency of a bundle's artifacts (build/cnn/bundle by default) on this machine.
 
     Each artifact runs in a process of its own, warmed up until it is steady, one real test image at a time; all of
-    them in turn, in short rounds. What throttling, a moving clock or other programs have spoilt is marked. Exit
-    code 1 where an artifact could not be measured, or is slower than in OLD; 4 with --strict.
+    them in turn, in short rounds; and again in new processes. Times at which something slowed the processor don't
+    count. What throttling, a moving clock or other programs have spoilt is marked. Exit code 1 where an artifact
+    could not be measured, or is slower than in OLD; 4 with --strict.
     """
     from mnistkit import console, records
     from mnistkit.bundle import open_bundle
     from mnistkit.machine import this_machine
     from mnistkit.render import latencies
-    from mnistkit_bench import comparison, results, rounds, runner
+    from mnistkit_bench import comparison, jobs, results, rounds, runner
 
     options.check_vacant(json_path, force=force)
     old = records.read(old_path, results.BenchReport, rounds.MEASURE_AGAIN) if old_path else None
     if old:
         comparison.check(old, this_machine(), fail_over, across_machines=across_machines)
-    report = runner.bench(open_bundle(bundle), runtimes, seconds, samples, threads, console.Terminal())
+    amount = jobs.Amount(seconds, samples, processes)
+    report = runner.bench(open_bundle(bundle), runtimes, amount, threads, console.Terminal())
     shown: list[RenderableType] = [latencies.bench_table(report), *latencies.bench_remarks(report)]
     failed = any(not failure.skipped for failure in report.failures)
     if old:
