@@ -240,13 +240,13 @@ def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_and_proc
         interval = statistics.summarise(drifting(random)).p50_interval
         assert interval
         covered.append(interval.low <= 20.0 <= interval.high)
-    assert 0.92 <= np.mean(covered) <= 0.98
+    assert np.mean(covered) >= 0.95
 
 
 def test_two_runs_whose_processes_differ_are_told_to_be_alike_in_19_of_20() -> None:
     random = np.random.default_rng(5)
     intervals = [statistics.ratio(drifting(random), drifting(random))[1] for _ in range(400)]
-    assert 0.92 <= np.mean([each is not None and each.low <= 1 <= each.high for each in intervals]) <= 0.98
+    assert np.mean([each is not None and each.low <= 1 <= each.high for each in intervals]) >= 0.95
 
 
 def undisturbed(processes: rounds.Times, *yardsticks: int) -> rounds.Processes:
@@ -280,11 +280,14 @@ def test_broken_raw_times_are_refused(field: str, text: str) -> None:
 
 
 def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
-    found = undisturbed([[np.array([1, 2, 30, 40, 5])]], 100, 101, 105, 150, 102, 100)
+    found = undisturbed([[np.array([1, 2, 30, 40, 5])]], 100, 101, 104, 150, 102, 100)
     ((kept,),), share = rounds.undisturbed(found)
     assert (kept.tolist(), share) == ([1, 2, 5], 0.6)
     ((kept,),), share = rounds.undisturbed(undisturbed([[np.array([1, 2])]], 100, 200, 100))
     assert (kept.tolist(), share) == ([1, 2], 0)
+    busy = undisturbed([[np.arange(1, 30)]], *[100] * 2, *[200] * 28)
+    kept_processes, share = rounds.undisturbed([*undisturbed([[np.array([1])]]), *busy])
+    assert ([[each.tolist() for each in process] for process in kept_processes], share) == ([[[1]]], 1 / 30)
     calm = undisturbed([[np.array([1, 2])]], 100, 100, 100)
     kept_processes, share = rounds.undisturbed([*calm, *undisturbed([[np.array([7, 8])]], 200, 200, 200)])
     assert ([[each.tolist() for each in process] for process in kept_processes], share) == ([[[1, 2]]], 0.5)
@@ -426,7 +429,7 @@ def test_a_row_that_wavers_is_told() -> None:
     assert taint.of_row(steady, 1.0, steady=True) == []
     assert "2 processes and 5 rounds" in taint.of_row(statistics.summarise([[np.array([5, 6])]]), 1.0, steady=True)[0]
     assert "steady" in taint.of_row(steady, 1.0, steady=False)[0]
-    assert "more than 90% of the time" in taint.of_row(steady, 0.09, steady=True)[0]
+    assert "more than 95% of the time" in taint.of_row(steady, 0, steady=True)[0]
     wavering = statistics.summarise([[np.full(50, 20_000)] * 10, [np.full(50, 40_000)] * 10])
     assert "p50 uncertain by more than ±3%" in taint.of_row(wavering, 1.0, steady=True)[0]
 

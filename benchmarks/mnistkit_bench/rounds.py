@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 MOST = 10**9  # raw times of a row
 MEASURE_AGAIN = "measure again with 'mnistkit bench'"
 BEST = 5  # the percentile of the yardsticks that is the processor's best: its minimum may be a freak
-SLOWER = 0.10  # by which share a yardstick may take longer than that
+# By which share a yardstick may take longer than that. Measured: some things slow vector code more than plain Python,
+# and at 0.10 the p50 of a process came out up to 20% too high.
+SLOWER = 0.05
+FEWEST = 0.05  # share of a process's times that must be undisturbed, or it says nothing
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,23 @@ def limit(rounds: Iterable[Round]) -> float:
 
 
 def undisturbed(processes: Processes) -> tuple[Times, float]:
-    """The times that nothing slowed, and which share of all they are; all, and 0, where there are none."""
-    import numpy as np
+    """The times that nothing slowed, of processes that have enough of them, and which share of all they are.
 
+    All times, and 0, where no process has.
+    """
     most = limit(chain(*processes))
-    kept = [[each.times[np.repeat(each.undisturbed(most), each.batches)] for each in rounds] for rounds in processes]
-    kept = [found for rounds in kept if (found := [times for times in rounds if len(times)])]
+    kept = [times for rounds in processes if (times := _undisturbed(rounds, most))]
     share = sum(map(len, chain(*kept))) / sum(len(each.times) for each in chain(*processes))
     return kept or [[each.times for each in rounds] for rounds in processes], share
+
+
+def _undisturbed(rounds: Sequence[Round], most: float) -> list[NDArray[np.int64]]:
+    """Those of one process; nothing where they are too few."""
+    import numpy as np
+
+    kept = [each.times[np.repeat(each.undisturbed(most), each.batches)] for each in rounds]
+    enough = sum(map(len, kept)) >= FEWEST * sum(len(each.times) for each in rounds)
+    return [times for times in kept if len(times)] if enough else []
 
 
 def pack(processes: Processes) -> Raw:

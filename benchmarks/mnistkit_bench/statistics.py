@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mnistkit.paired import Interval
+from mnistkit.paired import Interval, Z
 from mnistkit_bench.rounds import Times
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def summarise(processes: Times, seed: int = 1) -> Latency:
     return Latency(
         samples=len(times),
         p50=_rounded(float(np.median(times))),
-        p50_interval=None if medians is None else _interval(medians / 1000),
+        p50_interval=None if medians is None else _interval(medians / 1000, len(processes)),
         p90=percentile(90),
         p99=percentile(99),
         p999=percentile(99.9),
@@ -108,15 +108,22 @@ def ratio(old: Times, new: Times, seed: int = 1) -> tuple[float, Interval | None
 
     medians = [float(np.median(_pooled(times))) for times in (old, new)]
     drawn = bootstrap(old, seed), bootstrap(new, seed + 1)
-    interval = None if drawn[0] is None or drawn[1] is None else _interval(drawn[1] / drawn[0])
+    interval = None if drawn[0] is None or drawn[1] is None else _interval(drawn[1] / drawn[0], min(len(old), len(new)))
     return medians[1] / medians[0], interval
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
-    """The 95% interval of bootstrapped values."""
+def _interval(values: NDArray[np.float64], processes: int) -> Interval:
+    """The 95% interval of bootstrapped values, expanded for the few processes that they come from.
+
+    Percentiles as far out as Student's t is for so many, after T. Hesterberg, What teachers should know about the
+    bootstrap, The American Statistician 69 (2015): between runs, plain ones cover 88 of 100, and these 97.
+    """
     import numpy as np
 
-    low, high = np.percentile(values, (2.5, 97.5))
+    freedom = processes - 1
+    t = Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)  # Cornish and Fisher
+    outside = 50 * math.erfc(t * math.sqrt(processes / freedom / 2))
+    low, high = np.percentile(values, (outside, 100 - outside))
     return Interval(_rounded(float(low)), _rounded(float(high)))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mnistkit.machine import State, throttling
+from mnistkit_bench.rounds import FEWEST
 from mnistkit_bench.statistics import FEWEST_PROCESSES, FEWEST_ROUNDS, Latency
 
 CLOCK = 0.05  # by which share the clock may move
 OTHERS = 0.25  # cores that other programs may use
-UNDISTURBED = 0.10  # share of the times that must have been measured while nothing slowed the processor
 WIDTH = 0.03  # half of the median's interval, as a share of the median
 
 
@@ -37,8 +37,8 @@ def of_row(latency: Latency, share: float, *, steady: bool) -> list[str]:
     reasons = []
     if not steady:
         reasons.append("it did not become steady while it warmed up")
-    if share < UNDISTURBED:
-        reasons.append(f"something slowed the processor for more than {1 - UNDISTURBED:.0%} of the time")
+    if share == 0:
+        reasons.append(f"something slowed the processor for more than {1 - FEWEST:.0%} of the time")
     interval = latency.p50_interval
     if interval is None:
         reasons.append(f"it takes {FEWEST_PROCESSES} processes and {FEWEST_ROUNDS} rounds to tell how certain it is")
