@@ -46,6 +46,7 @@ def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Pat
     results["predictions"] = records.to_json(predictions.load(tmp_path / "saved.npz").record)
     results["comparison"] = mnistkit("compare", tmp_path / "saved.npz", tmp_path / "saved.npz", "--json", "-").out
     results["recommendation"] = mnistkit("recommend", *files.values(), "--json", "-").out
+    results["doctor"] = mnistkit("doctor", "--json", "-").out
     head = {"schema": "mnistkit.papers", "version": 1}  # which they carry where they stand by themselves
     results["papers"] = json.dumps(head | json.loads(results["inspection"])["papers"])
     assert set(results) == {path.stem for path in (ROOT / "docs/schemas").iterdir()}

@@ -63,6 +63,9 @@ def test_help_of_every_command_needs_click_alone(wheel: Path, tmp_path: Path) ->
     for command in (*cli.COMMANDS, "data fetch", "data show"):
         assert f"Usage: mnistkit {command}" in run(programs / "mnistkit", *command.split(), "--help")
     assert "data" in run(programs / "python", "-m", "mnistkit", "--help")
+    told = subprocess.run([programs / "mnistkit", "doctor"], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (1, "")
+    assert "nothing here runs .tflite artifacts\n    pip install 'mnistkit[device]'" in told.stdout
 
 
 def test_the_device_extra_verifies_and_benches_without_tensorflow(wheel: Path, workspace: Path, tmp_path: Path) -> None:

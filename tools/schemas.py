@@ -8,6 +8,7 @@ import typing
 from typing import Any, Literal, Union
 
 from mnistkit.bundle import Manifest, Papers
+from mnistkit.doctor import DoctorReport
 from mnistkit.predictions import PredictionsRecord
 from mnistkit.records import Record
 from mnistkit.training import History, Run
@@ -29,6 +30,7 @@ RECORDS: tuple[type[Record], ...] = (
     Comparison,
     BenchReport,
     Recommendation,
+    DoctorReport,
 )
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}

@@ -31,6 +31,7 @@ COMMANDS = (
     "bench",
     "recommend",
     "summary",
+    "doctor",
 )
 BUG, INTERRUPTED = 70, 130
 

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+WORKER = "mnistkit.runtimes.worker"
 PATIENCE_SECONDS = 120.0  # without a sign of life
+
+
+def load(runtime: Runtime) -> None:
+    """Import a runtime, in a process of its own; raises WorkerError where it fails, dies or hangs."""
+    child = Child(WORKER, runtime.name, runtime.remedy)
+    try:
+        child.send({"runtime": runtime.name})
+        answer = child.answer(PATIENCE_SECONDS)
+    finally:
+        child.close()
+    if "failed" in answer:
+        raise WorkerError(answer["failed"], answer["remedy"])
 
 
 class Isolation:
@@ -70,7 +83,7 @@ class Isolation:
         if self._runtime is not runtime:
             self.close()
         if not self._child:
-            self._child = Child("mnistkit.runtimes.worker", runtime.name, runtime.remedy)
+            self._child = Child(WORKER, runtime.name, runtime.remedy)
         self._runtime = runtime
         return self._child
 

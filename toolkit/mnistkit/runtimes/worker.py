@@ -31,6 +31,8 @@ def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[st
 
     runtime = RUNTIMES[job["runtime"]]
     runtime.preload()
+    if "artifact" not in job:
+        return {"loads": True}
     images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
     started = time.perf_counter()
     answers = predict(runtime, Path(job["artifact"]), images, _Teller(reply), job["batch"])
