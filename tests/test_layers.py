@@ -28,6 +28,7 @@ LAYERS = [
         "mnistkit.prediction",
         "mnistkit.junit",
         "mnistkit.doctor",
+        "mnistkit.wheelhouse",
     },
     {"mnistkit.console", "mnistkit.verification"},
     {"mnistkit.predictions"},

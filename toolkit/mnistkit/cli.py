@@ -32,6 +32,7 @@ COMMANDS = (
     "recommend",
     "summary",
     "doctor",
+    "wheelhouse",
 )
 BUG, INTERRUPTED = 70, 130
 

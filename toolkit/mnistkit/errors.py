@@ -65,3 +65,7 @@ class BenchError(MnistkitError):
 
 class WorkerError(MnistkitError):
     """A process of our own that died, hung or answered nonsense."""
+
+
+class WheelError(MnistkitError):
+    """A wheel that can't be had."""

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -144,6 +146,17 @@ def summary_table(verified: VerifyReport, measured: BenchReport) -> Table:
             p99 = "–" if latency.p99 is None else microseconds(latency.p99)
             measured_cells = [microseconds(latency.p50), p99, kilobytes(found.bytes)]
         grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), verdict(row.parity), *measured_cells)
+    return grid
+
+
+def wheels_table(wheels: Sequence[Path]) -> Table:
+    """One line a wheel, and their sum."""
+    grid = table("", ("wheel",), ("kB",))
+    sizes = [wheel.stat().st_size for wheel in wheels]
+    for wheel, size in zip(wheels, sizes, strict=True):
+        grid.add_row(wheel.name, kilobytes(size))
+    grid.add_section()
+    grid.add_row("all", kilobytes(sum(sizes)))
     return grid
 
 

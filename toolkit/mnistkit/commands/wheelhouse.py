@@ -1,0 +1,41 @@
+"""`mnistkit wheelhouse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mnistkit.commands import options
+
+# The names and Pythons stand here so that help needs no import; a test holds them against mnistkit.wheelhouse.
+TARGETS = "pi3", "pi4", "pi5", "pi-32bit"
+PYTHONS = "3.11", "3.13"
+
+
+@click.command(short_help="Fetch the wheels that a board without internet needs.")
+@click.option(
+    "--target", type=click.Choice(TARGETS), required=True, help="The board; pi3, pi4 and pi5 with a 64-bit OS."
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    type=click.Choice(PYTHONS),
+    help="The board's Python (repeatable): 3.11 on Raspberry Pi OS bookworm, 3.13 on trixie; by default all that fit.",
+)
+@click.option("--out", type=options.PATH, default=Path("wheelhouse"), show_default=True, help="The folder.")
+def command(target: str, pythons: tuple[str, ...], out: Path) -> None:
+    """Fetch the wheels that a board needs besides mnistkit's own, for 'mnistkit deploy --wheelhouse'.
+
+    pip does it, from the index that it is set up with. pi3, pi4 and pi5 are those with a 64-bit system.
+    """
+    from mnistkit import console, render, wheelhouse
+
+    kind = wheelhouse.TARGETS[target]
+    wheels = wheelhouse.fetch(kind, pythons or kind.pythons, out, console.Terminal())
+    console.show(render.wheels_table(wheels), f"in {out}")
+    for package in sorted(kind.from_system):
+        console.show(
+            f"{package} has no wheel for {kind.architecture}: on the board, sudo apt install python3-{package}"
+        )
