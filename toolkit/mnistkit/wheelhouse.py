@@ -69,7 +69,7 @@ def fetch(target: Target, pythons: tuple[str, ...], folder: Path, progress: Prog
 
 
 def requirements(target: Target) -> tuple[list[str], list[str]]:
-    """What mnistkit's own metadata says that it needs there: what is fetched with all that it needs itself, and alone."""
+    """What mnistkit's own metadata asks for there: what is fetched with all that it asks for itself, and what alone."""
     needed = {}
     for requirement in metadata.requires("mnistkit") or ():
         found = REQUIREMENT.match(requirement)

@@ -14,9 +14,7 @@ PYTHONS = "3.11", "3.13"
 
 
 @click.command(short_help="Fetch the wheels that a board without internet needs.")
-@click.option(
-    "--target", type=click.Choice(TARGETS), required=True, help="The board; pi3, pi4 and pi5 with a 64-bit OS."
-)
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="The board.")
 @click.option(
     "--python",
     "pythons",
@@ -35,7 +33,5 @@ def command(target: str, pythons: tuple[str, ...], out: Path) -> None:
     kind = wheelhouse.TARGETS[target]
     wheels = wheelhouse.fetch(kind, pythons or kind.pythons, out, console.Terminal())
     console.show(render.wheels_table(wheels), f"in {out}")
-    for package in sorted(kind.from_system):
-        console.show(
-            f"{package} has no wheel for {kind.architecture}: on the board, sudo apt install python3-{package}"
-        )
+    for package in kind.from_system:
+        console.show(f"{package} has no wheel for it: on the board, sudo apt install python3-{package}")
