@@ -17,16 +17,24 @@ BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup test lint types unit test-tflite-runtime benchmarks recipes docs clean distclean help
+.PHONY: all train export verify bench setup device test lint types unit test-tflite-runtime benchmarks recipes docs clean distclean help
 
 all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
 	@$(BIN)/mnistkit summary $(OUT)
 
 train: $(OUT)/run.json                ## train the recipe
 export: $(OUT)/bundle/manifest.json   ## export the trained model as a bundle
-verify: $(OUT)/verify.json            ## check that the bundle is as right as the model
-bench: $(OUT)/bench.json              ## measure the bundle on this machine
 setup: .venv/train                    ## make .venv, with all that these need
+device: .venv/device                  ## make .venv for a board: what verifies and benches a bundle, no TensorFlow
+
+# A bundle that was made elsewhere, as on a board, has no model here to be made from.
+ifdef BUNDLE
+verify bench: $(firstword $(wildcard .venv/train .venv/device) .venv/device)
+	$(BIN)/mnistkit $@ $(BUNDLE)
+else
+verify: $(OUT)/verify.json            ## check that the bundle is as right as the model (or BUNDLE=a/copied/one)
+bench: $(OUT)/bench.json              ## measure the bundle on this machine (or BUNDLE=a/copied/one)
+endif
 
 # Training writes run.json last, so it stands for the whole of it.
 $(OUT)/run.json: $(TRAIN) | .venv/train
@@ -56,6 +64,9 @@ endef
 .venv/train: pyproject.toml constraints.txt tools/preflight.py
 	@$(PYTHON) tools/preflight.py
 	$(call install,train)
+
+.venv/device: pyproject.toml constraints.txt
+	$(call install,device)
 
 .venv/dev: .venv/train
 	$(call install,train$(comma)dev)

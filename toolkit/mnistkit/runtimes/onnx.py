@@ -56,6 +56,7 @@ def open_session(module: str, artifact: Path, batch: int, threads: int) -> Onnxr
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads  # it takes all cores unless told
     options.inter_op_num_threads = 1
+    # Graph optimisation stays at its default, all: "extended" takes twice as long (benchmarks/settings.py).
     with swallowed():
         session = runtime.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
     return OnnxruntimeSession(session, batch)
