@@ -73,6 +73,8 @@ def main() -> None:
                 reports.append(measured(bundle, Path(folder) / "bench.json"))
                 advance(1)
     calm = [report for report in reports if not report.is_tainted]  # of the others it says itself: don't rely on them
+    if len(calm) < 2:
+        sys.exit(f"{RUNS - len(calm)} of {RUNS} runs were spoilt by what else runs here: try on a quiet machine")
     pairs = list(itertools.pairwise(calm))
     same = [row for one, other in pairs for row in compare(one, other, 0.05).rows]
     slow = [row for one, other in pairs for row in compare(one, slowed(other, 1.1), 0.05).rows]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from support import Outcome, Run
 
 from mnistkit import cli
@@ -48,11 +49,14 @@ def few_digits(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The CNN after one epoch on all 60,000 images, exported. Shared: copy it before changing anything."""
-    folder = tmp_path_factory.mktemp("workspace")
-    assert cli.run(["train", "--epochs", "1", "--seed", "7", "--out", str(folder)]) == 0
-    assert cli.run(["export", str(folder / "model.keras")]) == 0
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "workspace"  # one for all workers
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "bundle").exists():
+            assert cli.run(["train", "--epochs", "1", "--seed", "7", "--out", str(folder)]) == 0
+            assert cli.run(["export", str(folder / "model.keras")]) == 0
     return folder
 
 
