@@ -6,6 +6,7 @@ Two marks, and between them N inferences on one image of the test set.
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def main(runtime: str, artifact: str, test_set: str, count: str) -> None:
     for _ in range(WARM_UP):
         session.run()
     inferences = range(int(count))
+    gc.collect()
+    gc.disable()  # when it comes by depends on all that happened before
     mark(MARK, 0)
     for _ in inferences:
         session.run()

@@ -12,10 +12,17 @@ import tempfile
 from pathlib import Path
 
 from emulated_pi.board import Board
+from mnistkit import files
 
 FOLDER = Path(__file__).parent
 INFERENCES = 50
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 COMPILE = "gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"
 
 
@@ -23,21 +30,22 @@ def plugin(board: Board) -> Path:
     """The plugin, compiled where it is not yet."""
     built, source = board.folder.parent / "icount.so", FOLDER / "icount.c"
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
-        temporary = built.with_suffix(".tmp")
-        subprocess.run([*COMPILE, "-o", str(temporary), str(source)], check=True)
-        temporary.replace(built)
+        with files.replacing_file(built) as temporary:
+            subprocess.run([*COMPILE, "-o", str(temporary), str(source)], check=True)
     return built
 
 
-def instructions(board: Board, runtime: str, artifact: Path, test_set: Path) -> int:
-    """Of one inference of the artifact, the runtime's call from Python and nothing else, on one thread."""
+def instructions(board: Board, counter: Path, runtime: str, artifact: Path, test_set: Path) -> int:
+    """Of one inference of the artifact, the runtime's call from Python and nothing else, on one thread.
+
+    `counter` is the plugin.
+    """
     with tempfile.TemporaryDirectory(prefix="mnistkit-count-") as folder:
         out = Path(folder) / "marks"
         machine = board.release.emulator, "-cpu", board.cpu, "-L", board.root, "-seed", 0
-        counting = "-plugin", f"{plugin(board)},out={out}"
         program = board.interpreter, FOLDER / "counted.py", runtime, artifact, test_set, INFERENCES
-        command = ["setarch", "-R", *map(str, (*machine, *counting, *program))]
-        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        command = "setarch", "-R", *machine, "-plugin", f"{counter},out={out}", *program
+        done = subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{artifact.name} on {runtime}, {board.name}: {done.stderr.strip()}")
         before, after = (int(line.split()[1]) for line in out.read_text().splitlines())

@@ -112,8 +112,8 @@ def _install_requirements(release: Release, folder: Path) -> None:
     """What `pip install mnistkit[EXTRA]` brings there, in the versions that this project was last tested with."""
     pinned = "-c", CONSTRAINTS
     if not release.system_packages:
-        with wheel() as wheel:
-            _pip(release, folder, *pinned, f"mnistkit[{release.extra}] @ {wheel.as_uri()}")
+        with wheel() as built:
+            _pip(release, folder, *pinned, f"mnistkit[{release.extra}] @ {built.as_uri()}")
         return
     # No resolver would look for Debian's own numpy here; on the board pip finds it.
     _pip(release, folder, "--no-deps", "tflite-runtime")
@@ -123,8 +123,8 @@ def _install_requirements(release: Release, folder: Path) -> None:
 def _install_mnistkit(release: Release, folder: Path, digest: str) -> None:
     """Its wheel, in place of the one that is there."""
     (folder / "mnistkit-digest").unlink(missing_ok=True)
-    with wheel() as wheel:
-        _pip(release, folder, "--no-deps", "--upgrade", wheel)
+    with wheel() as built:
+        _pip(release, folder, "--no-deps", "--upgrade", built)
     (folder / "mnistkit-digest").write_text(digest)
 
 
@@ -148,7 +148,9 @@ def _pip(release: Release, folder: Path, *arguments: object) -> None:
 
 def _digest_of(release: Release, folder: Path) -> str:
     """Of all that `_build` depends on; of the place too, for the launchers name it."""
-    code = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    code = [
+        (Path(__file__).parent / f"{name}.py").read_bytes() for name in ("boards", "launchers", "releases", "userland")
+    ]
     stated = f"{folder} {release} {releases.requirements(release.extra)}".encode()
     return files.sha256(b"\0".join([stated, CONSTRAINTS.read_bytes(), *code]))
 
