@@ -13,8 +13,8 @@ def counted(*counts: int, runtime: str = "1") -> Instructions:
     return Instructions({"litert": runtime}, tuple(rows))
 
 
-def test_a_percent_is_no_change() -> None:
-    assert list(pi_records.changes(counted(1000, 1000), counted(1010, 990, runtime="2"))) == []
+def test_less_than_a_percent_is_no_change() -> None:
+    assert list(pi_records.changes(counted(1000, 1000), counted(1009, 991, runtime="2"))) == []
 
 
 @pytest.mark.parametrize(("now", "change"), [(1011, "+1.1%"), (989, "-1.1%")])
