@@ -17,7 +17,7 @@ BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup device test lint types unit test-tflite-runtime benchmarks recipes docs clean distclean help
+.PHONY: all train export verify bench setup device test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks recipes docs clean distclean help
 
 all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
 	@$(BIN)/mnistkit summary $(OUT)
@@ -94,6 +94,16 @@ $(OLD)/done: pyproject.toml | .venv/train
 	$(if $(UV),uv pip install $(QUIET) --python $(OLD)/bin/python,$(OLD)/bin/python -m pip install $(QUIET) --disable-pip-version-check) \
 		-e '.[tflite-runtime]'
 	@touch $@
+
+# An emulated board: true in everything but time. Skipped, with the reason, where QEMU is missing.
+test-pi: .venv/dev $(OUT)/bundle/manifest.json       ## run the bundle on an emulated Pi 4 and 5 (minutes)
+	$(BIN)/pytest tests/pi -m 'not full'
+
+test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, on a Pi 3, Python 3.13 and 32 bits too
+	$(BIN)/pytest tests/pi
+
+bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, against the record
+	$(BIN)/python tools/bench_pi.py $(OUT)/bundle
 
 benchmarks: .venv/dev all             ## measure the project itself against its targets
 	$(BIN)/python benchmarks/performance.py

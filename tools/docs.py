@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+import pi_records
 import recipe_records
 import schemas
 from mnistkit import cli, records, render
@@ -97,7 +98,18 @@ def search_table(_: str) -> str:
     return recipe_records.search_table()
 
 
-WRITERS = {"help": help_text, "transcript": transcript, "recipes": recipes_table, "search": search_table}
+def instructions_table(_: str) -> str:
+    """What the recorded counts on emulated boards came to."""
+    return pi_records.table(pi_records.recorded())
+
+
+WRITERS = {
+    "help": help_text,
+    "transcript": transcript,
+    "recipes": recipes_table,
+    "search": search_table,
+    "instructions": instructions_table,
+}
 
 
 def main() -> None:

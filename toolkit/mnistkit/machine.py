@@ -112,25 +112,22 @@ def _firmware(*words: str) -> str:
 def _is_emulated() -> bool:
     """Whether this process is a program for another processor, which an emulator runs.
 
-    The emulator shows a process its own program under /proc/self/exe, and forgets to under /proc/self/task.
+    The emulator shows a process its own program under /proc/self/exe, and forgets to under /proc/self/task. Not so
+    sys.executable: where nothing else hands such programs to the emulator, that is a script which does.
     """
+    ours = ELF_MACHINES.get(_elf_machine(Path("/proc/self/exe")), "")
+    running = ELF_MACHINES.get(_elf_machine(Path(f"/proc/self/task/{threading.get_native_id()}/exe")), "")
+    return bool(running and ours) and running != ours
+
+
+def _elf_machine(program: Path) -> int:
+    """The number of the processor that it is for; 0 where it is no program, or can't be read."""
     try:
-        with Path(f"/proc/self/task/{threading.get_native_id()}/exe").open("rb") as file:
+        with program.open("rb") as file:
             header = file.read(20)
     except OSError:
-        return False
-    number = int.from_bytes(header[18:20], sys.byteorder)
-    running = ELF_MACHINES.get(number, "")
-    ours = ELF_MACHINES.get(_own_elf_machine(), "")
-    return header[:4] == b"\x7fELF" and bool(running and ours) and running != ours
-
-
-def _own_elf_machine() -> int:
-    try:
-        with Path(sys.executable).open("rb") as file:
-            return int.from_bytes(file.read(20)[18:20], sys.byteorder)
-    except OSError:
         return 0
+    return int.from_bytes(header[18:20], sys.byteorder) if header[:4] == b"\x7fELF" else 0
 
 
 def _cpuinfo() -> dict[str, str]:
