@@ -20,7 +20,8 @@ from support import ROOT, Run
 
 from emulated_pi import boards, releases, ssh, userland
 from emulated_pi.board import Board
-from mnistkit import __version__
+from mnistkit import __version__, records
+from mnistkit.doctor import DoctorReport
 from mnistkit.predictions import Predictions
 
 Boards = Callable[[str, str], Board]
@@ -119,10 +120,31 @@ def test_the_device_extra_is_small(board: Boards) -> None:
     assert not (wheels / "tensorflow").exists()
 
 
-def test_a_fault_of_power_can_be_planted(board: Boards) -> None:
-    ask = "from mnistkit import machine; print(machine.throttling(machine.state().throttled))"
-    done = board("pi4", "bookworm").run("python3", "-P", "-c", ask, environment={"PI_THROTTLED": "0x50005"})
-    assert done.stdout == "(['under-voltage', 'throttled'], ['under-voltage', 'throttled'])\n"
+@pytest.mark.parametrize("name", ["pi4", "pi5"])
+def test_doctor_knows_the_board_and_finds_what_is_wrong_with_it(board: Boards, name: str) -> None:
+    done = board(name, "bookworm").run("mnistkit", "doctor", "--json", "-")
+    report = records.parse(done.stdout.encode(), DoctorReport, name, "")
+    assert report.machine.cpu == boards.FACTS[name].model
+    assert {found.runtime: found.loads for found in report.runtimes} == {
+        "litert": True,
+        "onnxruntime": True,
+        "tflite-runtime": False,
+        "tensorflow": False,
+    }
+    assert all(found.wheel for found in report.runtimes)  # there is one of each for this Python and processor
+    told = [finding.what.partition(":")[0] for finding in report.findings if "load" not in finding.what]
+    assert told == [
+        "this processor is emulated",
+        "the governor is ondemand",
+    ]
+    assert done.returncode == 0
+
+
+def test_doctor_tells_of_a_board_that_is_held_back(board: Boards) -> None:
+    done = board("pi4", "bookworm").run("mnistkit", "doctor", environment={"PI_THROTTLED": "0x50005"})
+    assert done.returncode == 1
+    assert "problem: the board is held back: under-voltage\n    use the board's own power supply" in done.stdout
+    assert "problem: the board is held back: throttled\n    cool the board" in done.stdout
 
 
 @pytest.fixture
