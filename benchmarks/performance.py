@@ -18,7 +18,7 @@ from mnistkit.runtimes import runtime_versions
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
-SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings")
+SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings", "fleet")
 HEAD = """# Performance
 
 What the project measures of itself, with a target beside each figure that has one. `make benchmarks` runs it all and

@@ -16,9 +16,10 @@ from mnistkit.data.dataset import Dataset
 
 
 @pytest.fixture
-def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command line in this process."""
+def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs a command line in this process, which remembers nothing of earlier ones."""
     monkeypatch.delenv("MNISTKIT_DATA", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def run(*arguments: object) -> Outcome:
         code = cli.run([str(argument) for argument in arguments])

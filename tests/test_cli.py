@@ -94,6 +94,7 @@ def test_a_bug_is_one_line_that_asks_for_a_report(mnistkit: Run, monkeypatch: py
         ("keras", "keras", ("train", "--data", "{data}"), "train"),
         ("matplotlib", "matplotlib", ("train", "--data", "{data}"), "train"),
         ("platformdirs", "platformdirs", ("data", "fetch"), "train"),
+        ("ansible-core", "ansible", ("deploy", "{bundle}", "--on", "pi"), "fleet"),
         ("tf2onnx", "tf2onnx", ("export", "{model}", "--data", "{data}", "--out", "{out}"), "train"),
     ],
 )

@@ -49,6 +49,10 @@ def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Pat
     results["doctor"] = mnistkit("doctor", "--json", "-").out
     head = {"schema": "mnistkit.papers", "version": 1}  # which they carry where they stand by themselves
     results["papers"] = json.dumps(head | json.loads(results["inspection"])["papers"])
+    assert (
+        mnistkit("deploy", bundle, "--on", "127.0.0.1:1", "--json", tmp_path / "fleet.json").code == 1
+    )  # none is there
+    results["fleet"] = (tmp_path / "fleet.json").read_text()
     assert set(results) == {path.stem for path in (ROOT / "docs/schemas").iterdir()}
     for name, text in results.items():
         schema = json.loads((ROOT / f"docs/schemas/{name}.json").read_text())

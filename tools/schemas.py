@@ -9,6 +9,7 @@ from typing import Any, Literal, Union
 
 from mnistkit.bundle import Manifest, Papers
 from mnistkit.doctor import DoctorReport
+from mnistkit.fleet.report import FleetReport
 from mnistkit.predictions import PredictionsRecord
 from mnistkit.records import Record
 from mnistkit.training import History, Run
@@ -31,6 +32,7 @@ RECORDS: tuple[type[Record], ...] = (
     BenchReport,
     Recommendation,
     DoctorReport,
+    FleetReport,
 )
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}

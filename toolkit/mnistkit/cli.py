@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "inspect",
     "diagnose",
+    "deploy",
     "verify",
     "compare",
     "bench",

@@ -69,3 +69,7 @@ class WorkerError(MnistkitError):
 
 class WheelError(MnistkitError):
     """A wheel that can't be had."""
+
+
+class FleetError(MnistkitError):
+    """Boards that can't be asked at all: an inventory without any, or an engine that stops."""

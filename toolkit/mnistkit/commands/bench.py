@@ -13,6 +13,8 @@ from mnistkit.commands import options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mnistkit.fleet.run import Fleet
+
 TAINTED = 4
 
 
@@ -79,6 +81,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
 @click.option("--across-machines", is_flag=True, help="Compare even with what was measured on another machine.")
 @options.json_file
 @options.force_json
+@options.fleet
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -94,6 +97,7 @@ def command(
     across_machines: bool,
     json_path: Path | None,
     force: bool,
+    fleet: Fleet | None,
 ) -> None:
     """Measure the latency of a bundle's artifacts (build/cnn/bundle by default) on this machine.
 
@@ -101,6 +105,9 @@ def command(
     them in turn, in short rounds; and again in new processes. Times at which something slowed the processor don't
     count. What throttling, a moving clock or other programs have spoilt is marked. Exit code 1 where an artifact
     could not be measured, or is slower than in OLD; 4 with --strict.
+
+    With --on or --inventory it does so on boards over SSH, and brings them what they lack first. Exit code 1 if a board
+    fails, too.
     """
     from mnistkit import console, records
     from mnistkit.bundle import open_bundle
@@ -109,6 +116,14 @@ def command(
     from mnistkit_bench import comparison, jobs, results, rounds, runner
 
     options.check_vacant(json_path, force=force)
+    if fleet:
+        options.refuse_on_boards(ctx, "old_path", "fail_over", "across_machines")
+        from mnistkit.fleet import run
+
+        wanted = jobs.Amount(seconds, samples, processes)
+        measured = run.bench(open_bundle(bundle), fleet, runtimes, wanted, threads, console.Terminal())
+        code = options.deliver_fleet(measured, json_path)
+        ctx.exit(code or (TAINTED if strict and measured.is_tainted else 0))
     old = records.read(old_path, results.BenchReport, rounds.MEASURE_AGAIN) if old_path else None
     if old:
         comparison.check(old, this_machine(), fail_over, across_machines=across_machines)

@@ -12,6 +12,8 @@ from mnistkit.commands import options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mnistkit.fleet.run import Fleet
+
 
 @click.command(short_help="Check that a bundle is as right as the model.")
 @options.bundle_argument
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @options.json_file
 @click.option("--junit", type=options.PATH, metavar="FILE", help="Write the result as JUnit XML.")
 @click.option("--save", type=options.PATH, metavar="FILE", help="Write all answers, for 'mnistkit compare'.")
+@options.fleet
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -39,18 +42,29 @@ def command(
     json_path: Path | None,
     junit: Path | None,
     save: Path | None,
+    fleet: Fleet | None,
 ) -> None:
     """Check that a bundle (build/cnn/bundle by default) is as right as the original model.
 
     Holds every file against its SHA-256, runs every artifact on all test images, each runtime in a process of its
     own, and tests that no artifact is worse than the original by more than the margin. Exit code 1 if one is, 3 if
     there are too few images to tell.
+
+    With --on or --inventory it does so on boards over SSH, brings them what they lack first, and compares their answers
+    with those of this machine. Exit code 1 if a board fails, too.
     """
     from mnistkit import console, files, pictures, predictions, verification
     from mnistkit.bundle import open_bundle
     from mnistkit.junit import to_xml
     from mnistkit.render import verdicts
 
+    if fleet:
+        options.refuse_on_boards(ctx, "show_flips", "png", "junit", "save")
+        from mnistkit.fleet import run
+
+        sample = run.Sample(limit, seed, margin)
+        asked = run.verify(open_bundle(bundle), fleet, runtimes, sample, console.Terminal())
+        ctx.exit(options.deliver_fleet(asked, json_path, allow_inconclusive=allow_inconclusive))
     if png:
         pictures.require()
     opened = open_bundle(bundle)
