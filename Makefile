@@ -17,7 +17,7 @@ BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup device test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks recipes docs clean distclean help
+.PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks recipes docs clean distclean help
 
 all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
 	@$(BIN)/mnistkit summary $(OUT)
@@ -50,6 +50,15 @@ $(OUT)/verify.json: $(OUT)/bundle/manifest.json $(VERIFY)
 $(OUT)/bench.json: $(OUT)/bundle/manifest.json $(BENCH) | $(OUT)/verify.json
 	$(BIN)/mnistkit bench $(OUT)/bundle --json $@ --force
 
+# What a board answers and how fast it is, and so what to ship to it: all in one go, from here.
+HASH  := \#
+BOARD := $(OUT)/boards/$(subst :,$(HASH),$(lastword $(subst @, ,$(HOST))))
+pi: $(OUT)/bundle/manifest.json .venv/fleet  ## deploy to a board, verify and bench there (HOST=pi@raspberrypi.local)
+	@$(if $(HOST),,echo "say which board: make pi HOST=pi@raspberrypi.local" >&2; exit 2)
+	$(BIN)/mnistkit verify $(OUT)/bundle --on $(HOST) --keep $(dir $(BOARD))
+	$(BIN)/mnistkit bench $(OUT)/bundle --on $(HOST) --keep $(dir $(BOARD))
+	$(BIN)/mnistkit recommend '$(BOARD)/verify.json' '$(BOARD)/bench.json'
+
 # constraints.txt holds the versions that this was last tested with; QUIET spares a log pip's progress bars.
 comma := ,
 QUIET := $(if $(MAKE_TERMOUT),,-q)
@@ -67,6 +76,9 @@ endef
 
 .venv/device: pyproject.toml constraints.txt
 	$(call install,device)
+
+.venv/fleet: .venv/train
+	$(call install,train$(comma)fleet)
 
 .venv/dev: .venv/train
 	$(call install,train$(comma)dev)

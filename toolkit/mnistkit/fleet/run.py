@@ -127,7 +127,7 @@ def _variables(
     if fleet.wheel:
         files.check_readable(fleet.wheel)
     if fleet.wheelhouse and not any(fleet.wheelhouse.glob("*.whl")):
-        raise StorageError(f"{fleet.wheelhouse} holds no wheel", "fill it with 'pip download -d FOLDER'")
+        raise StorageError(f"{fleet.wheelhouse} holds no wheel", "fill it with 'mnistkit wheelhouse'")
     sent = fleet.wheel.resolve() if fleet.wheel else wheel.build(folder)
     found: dict[str, str | list[str]] = {
         "mnistkit_run": action,
