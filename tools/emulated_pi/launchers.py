@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from emulated_pi import boards
@@ -50,8 +52,8 @@ def emulator(release: Release, name: str, folder: Path) -> str:
 def write(release: Release, name: str, folder: Path, place: Path) -> None:
     """Write those of the board `name` into the userland in `folder`, which is going to be moved to `place`."""
     board, base, bin = folder / name, place / "base", place / name / "bin"
-    for link in ("bin", "etc", "lib", "sbin", "usr", "var"):
-        (board / "root" / link).symlink_to(f"../../base/{link}")
+    # Files shared by hard links, and no link to the folder: programs that follow /usr would leave the board by it.
+    shutil.copytree(folder / "base", board / "root", symlinks=True, copy_function=os.link, dirs_exist_ok=True)
     for part in ("bin", "home"):
         (board / part).mkdir()
     words = {
