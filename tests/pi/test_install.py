@@ -19,11 +19,14 @@ STEP = 1 / 256
 def environment(board: Board, folder: Path, extra: str, *options: str) -> Path:
     """A virtual environment made and filled on the board; its programs."""
     programs = folder / "env" / "bin"
+    # The system's own pip, from where the system has it: ensurepip copies it first, with attributes that QEMU 7.2 asks
+    # this machine for instead of the board.
+    (pip,) = (board.interpreter.parent.parent / "share" / "python-wheels").glob("pip-*.whl")
+    install = programs / "python3", pip / "pip", "install", "-q", "--only-binary=:all:"  # there may be no compiler
     with userland.wheel() as wheel:
         for command in (
-            ("python3", "-m", "venv", *options, folder / "env"),
-            # Nothing is compiled: there may be no compiler.
-            (programs / "pip", "install", "-q", "--only-binary=:all:", f"mnistkit[{extra}] @ {wheel.as_uri()}"),
+            ("python3", "-m", "venv", "--without-pip", *options, folder / "env"),
+            (*install, f"mnistkit[{extra}] @ {wheel.as_uri()}"),
         ):
             done = board.run(*command)
             assert done.returncode == 0, done.stdout + done.stderr

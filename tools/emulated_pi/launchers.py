@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from emulated_pi import boards
@@ -22,6 +24,9 @@ esac
 PYTHON = """#!/bin/bash
 unset LD_LIBRARY_PATH
 exec {emulator} -0 "$0" {base}/usr/bin/python{python} "$@"
+"""
+CALL = """#!/bin/bash
+exec {program} "$@"
 """
 MNISTKIT = """#!/bin/bash
 exec {bin}/python3 -P -m mnistkit "$@"
@@ -47,8 +52,8 @@ def emulator(release: Release, name: str, folder: Path) -> str:
 def write(release: Release, name: str, folder: Path, place: Path) -> None:
     """Write those of the board `name` into the userland in `folder`, which is going to be moved to `place`."""
     board, base, bin = folder / name, place / "base", place / name / "bin"
-    for link in ("bin", "etc", "lib", "sbin", "usr", "var"):
-        (board / "root" / link).symlink_to(f"../../base/{link}")
+    # Files shared by hard links, and no link to the folder: programs that follow /usr would leave the board by it.
+    shutil.copytree(folder / "base", board / "root", symlinks=True, copy_function=os.link, dirs_exist_ok=True)
     for part in ("bin", "home"):
         (board / part).mkdir()
     words = {
@@ -58,10 +63,12 @@ def write(release: Release, name: str, folder: Path, place: Path) -> None:
         "home": place / name / "home",
         "python": release.python,
     }
-    # It lies beside the interpreter, and is linked to, since Python looks for its library from there.
-    _script(folder / "base" / "usr" / "bin" / f"python3-{name}", PYTHON.format(**words))
+    # It lies beside the interpreter, and is called by that name, since Python looks for its library from there: a
+    # link in the board's own folder would do, but for virtual environments, which note where the link lies.
+    python = f"usr/bin/python3-{name}"
+    _script(folder / "base" / python, PYTHON.format(**words))
     for alias in ("python3", f"python{release.python}"):
-        (board / "bin" / alias).symlink_to(f"../../base/usr/bin/python3-{name}")
+        _script(board / "bin" / alias, CALL.format(program=base / python))
     for tool in TOOLS:
         _script(board / "bin" / tool, TOOL.format(**words, tool=tool))
     _script(board / "bin" / "mnistkit", MNISTKIT.format(**words))
