@@ -84,7 +84,9 @@ def test_a_folder_of_idx_files_is_a_data_set(idx_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"junk", gzip.compress(b"junk"), gzip.compress(idx.encode(np.ones(9, np.uint8)))[:-9]]
+    "content",
+    [b"junk", gzip.compress(b"junk"), gzip.compress(idx.encode(np.ones(9, np.uint8)))[:-9]],
+    ids=["junk", "compressed junk", "cut off"],
 )
 def test_a_broken_idx_file_is_named(idx_folder: Path, content: bytes) -> None:
     (idx_folder / "t10k-images-idx3-ubyte.gz").write_bytes(content)

@@ -63,4 +63,4 @@ def test_32_bits_answer_as_this_machine_does(answered: Callable[[Case], list[Ans
     assert int8.relabelled <= 1
     assert int8.differences.max() <= STEP
     assert (int8.differences > 0).mean() <= 0.01
-    assert "model.dynamic.tflite" not in rows  # it is of a newer kind than that runtime's last version knows
+    assert rows["model.dynamic.tflite"].relabelled <= 1
