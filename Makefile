@@ -93,7 +93,7 @@ types: .venv/dev
 	$(BIN)/mypy
 
 unit: .venv/dev
-	$(BIN)/pytest --numprocesses=auto
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 # Its last version is for Python 3.11 and numpy 1, so it has an environment of its own.
 PYTHON_3_11 ?= python3.11

@@ -92,9 +92,10 @@ def main() -> None:
     grid.add_row("one host, verified", f"{one:.1f} s")
     grid.add_row(f"{HOSTS} hosts, verified", f"{all_of_them:.1f} s")
     grid.add_row("the ratio", f"{all_of_them / one:.2f}", "≤ 3")
-    grid.add_row("results home, of those that are not made to fail", f"{home} of {len(working)}", "all")
-    grid.add_row("told as failed", ", ".join(report.failed), ", ".join(FAILING))
-    grid.add_row("one board, nothing to do: all of the command", f"{statistics.median(prepared):.1f} s", "≤ 15 s")
+    grid.add_row("results home", f"{home} of {len(working)}", "all")
+    told = len(set(report.failed) & set(FAILING))
+    grid.add_row("made to fail, and told as failed", f"{told} of {len(FAILING)}", "all")
+    grid.add_row("one board, nothing to do", f"{statistics.median(prepared):.1f} s", "≤ 15 s")
     grid.add_row("one board, everything to do", f"{first:.1f} s")
     Console().print(grid)
 

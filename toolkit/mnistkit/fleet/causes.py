@@ -89,11 +89,6 @@ FAILED = tuple(
         ),
     )
 )
-LOST = re.compile(
-    r"Shared connection to|Connection (?:to .* )?closed|Connection reset|Broken pipe|not responding|"
-    r"Data could not be sent|mux_client",
-    re.IGNORECASE,
-)
 
 
 def explain(task: str, said: Mapping[str, str], *, reached: bool, begun: bool) -> tuple[str, str]:
@@ -102,7 +97,7 @@ def explain(task: str, said: Mapping[str, str], *, reached: bool, begun: bool) -
     if own := OWN.findall(text):
         problem, remedy = own[-1]
         return harmless(problem), harmless(remedy)
-    if begun and not reached and LOST.search(text):
+    if begun and not reached:
         return f"the connection was lost at '{task}'", "look after the board, and run again with --only @failed"
     for pattern, problem, remedy in FAILED if reached else UNREACHABLE:
         if found := pattern.search(text):
