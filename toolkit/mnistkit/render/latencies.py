@@ -77,7 +77,7 @@ def bench_remarks(report: BenchReport) -> list[str]:
         lines.append(f"{what}: {failure.name}: {failure.problem}; {failure.remedy}")
     share = min((row.undisturbed for row in report.measurements), default=1.0)
     if share < MENTIONED:
-        lines.append(f"{percent(share)} of the times or more count: those that nothing slowed the processor at")
+        lines.append(f"only times at which nothing slowed the processor count: {share:.0%} of them, or more")
     for name, wanted in (("p90", 90.0), ("p99", 99.0)):
         if any(getattr(row.latency, name) is None for row in report.measurements):
             lines.append(f"–: {name} needs {needed(wanted):,} samples; measure for longer with --seconds")
