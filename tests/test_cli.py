@@ -160,7 +160,7 @@ def interrupt_when(line: str, arguments: list[str], cwd: Path, number: int) -> s
         ("epoch 2", ["train", "--epochs", "500", "--data", "{data}", "--out", "made"]),
         ("model.int8.tflite", ["export", "{model}", "--data", "{data}", "--out", "made"]),
         ("model.dynamic.tflite on litert", ["verify", "{bundle}", "--json", "made"]),
-        ("measuring", ["bench", "{bundle}", "--seconds", "30", "--json", "made"]),
+        ("process 1 of 100", ["bench", "{bundle}", "--seconds", "10", "--processes", "100", "--json", "made"]),
     ],
     ids=["train", "export", "verify", "bench"],
 )

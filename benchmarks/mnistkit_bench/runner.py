@@ -77,15 +77,17 @@ def measure(jobs: list[Job], amount: Amount, progress: Progress = SILENT) -> tup
     """Do the jobs side by side in rounds, so much of each."""
     rows, watch = [Row(job) for job in jobs], Watch()
     wanted = math.ceil((amount.samples or amount.seconds / ROUND_SECONDS) / amount.processes)
-    with progress.task("measuring", amount.processes * wanted) as advance:
-        for _ in range(amount.processes):
-            with contextlib.ExitStack() as stack:
-                workers = _started([row for row in rows if not row.failure], stack)
-                with watch.over(workers):
-                    for _ in _until(workers, wanted, advance, count_samples=amount.samples is not None):
-                        for worker in workers:
-                            _attempt(worker, _round)
-                        watch.look()
+    for number in range(amount.processes):
+        with (
+            progress.task(f"measuring, process {number + 1} of {amount.processes}", wanted) as advance,
+            contextlib.ExitStack() as stack,
+        ):
+            workers = _started([row for row in rows if not row.failure], stack)
+            with watch.over(workers):
+                for _ in _until(workers, wanted, advance, count_samples=amount.samples is not None):
+                    for worker in workers:
+                        _attempt(worker, _round)
+                    watch.look()
     watch.look(now=True)
     return rows, watch
 
