@@ -10,14 +10,17 @@ if TYPE_CHECKING:
 
 
 def proportional(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """`count` indices, in order, each class in its own share of `labels`, give or take one image."""
+    """`count` indices, in order, each class in its own share of `labels`, give or take less than one image.
+
+    What whole images leave over goes to the classes with the largest remainders (Hamilton's method).
+    """
     import numpy as np
 
+    wanted, remainders = np.divmod(np.bincount(labels) * count, len(labels))
+    wanted[np.argsort(-remainders, kind="stable")[: count - wanted.sum()]] += 1
     order = np.random.default_rng(seed).permutation(len(labels))
     drawn = labels[order]
-    sizes = np.bincount(drawn)
-    place = (rank_in_class(drawn) + 0.5) / sizes[drawn]
-    return np.sort(order[place.argsort(kind="stable")[:count]])
+    return np.sort(order[rank_in_class(drawn) < wanted[drawn]])
 
 
 def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
