@@ -32,7 +32,7 @@ def written(page: str) -> dict[str, str]:
     """The sections of the page, by script."""
     starts = {script: page.find(SECTION.format(script)) for script in SCRIPTS}
     there = sorted((start, script) for script, start in starts.items() if start >= 0)
-    ends = [start for start, _ in there[1:]] + [len(page)]
+    ends = [*(start for start, _ in there), len(page)][1:]
     return {script: page[start:end].rstrip() + "\n" for (start, script), end in zip(there, ends, strict=True)}
 
 
