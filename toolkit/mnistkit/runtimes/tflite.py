@@ -52,8 +52,8 @@ def import_runtime(module: str) -> Any:
 def open_session(module: str, artifact: Path, batch: int, threads: int) -> TfliteSession:
     """The artifact, for batches of `batch` where it can be resized, else for the batch it was exported with."""
     kind = import_runtime(module)
-    # Its defaults bring the XNNPACK delegate, without which the CNN takes 3 to 5 times as long; one thread, for
-    # two make a network as small as that no faster (benchmarks/settings.py).
+    # Its defaults bring the XNNPACK delegate, without which the CNN takes 3 to 5 times as long; of threads one, for
+    # two take a fifth off its float32 and nothing off its int8 (benchmarks/settings.py).
     with swallowed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow announces that its own will go
         interpreter = kind(str(artifact), num_threads=threads)
