@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import ClassVar, Literal
 
 from mnistkit import records, wheels
@@ -12,6 +11,7 @@ from mnistkit.errors import WorkerError
 from mnistkit.machine import Machine, State, state, this_machine, throttling
 from mnistkit.progress import SILENT, Progress
 from mnistkit.runtimes import RUNTIMES, Runtime, isolation, runtime_versions
+from mnistkit.versions import versions
 from mnistkit.wheels import Place
 
 USUAL_PAGE = 4096  # bytes
@@ -87,19 +87,12 @@ def _checked(runtime: Runtime, place: Place, advance: Callable[[float], None]) -
     return Checked(
         runtime=runtime.name,
         format=runtime.format,
-        installed=_version(runtime.distribution) if installed else "",
+        installed=versions(runtime.distribution).get(runtime.distribution, "unknown") if installed else "",
         loads=installed and not reason,
         wheel=wheel.version if wheel else "",
         reason=reason,
         remedy=remedy or ("" if installed or not wheel else runtime.install),
     )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _of_machine(machine: Machine, place: Place) -> Iterator[Finding]:

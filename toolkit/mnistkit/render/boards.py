@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mnistkit.render import microseconds, percent, points, table, verdicts
+from mnistkit.render.latencies import TAINTED, failure_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mnistkit_bench.results import BenchReport
 
 STYLES = {"ok": "green", "PASS": "green", "failed": "bold red", "unreachable": "bold red", "FAIL": "bold red"}
-TAINTED = "*"
 
 
 def fleet_table(report: FleetReport) -> Table:
@@ -108,9 +108,7 @@ def _reasons(host: Host) -> Iterator[str]:
 
 
 def _doubts(found: BenchReport) -> Iterator[str]:
-    for failure in found.failures:
-        what = "not measured" if failure.skipped else "failed"
-        yield f"{what}: {failure.name}: {failure.problem}; {failure.remedy}"
+    yield from map(failure_line, found.failures)
     tainted = [*found.tainted, *(reason for row in found.measurements for reason in row.tainted)]
     yield from (f"{TAINTED} {reason}" for reason in dict.fromkeys(tainted))
 

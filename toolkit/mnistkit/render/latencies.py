@@ -11,7 +11,7 @@ from mnistkit.render import kilobytes, microseconds, percent, points, table
 
 if TYPE_CHECKING:
     from mnistkit_bench.recommendation import Candidate, Recommendation
-    from mnistkit_bench.results import BenchReport, Compared, Comparison, Measurement
+    from mnistkit_bench.results import BenchReport, Compared, Comparison, Failure, Measurement
     from mnistkit_bench.statistics import Latency
 
 TAINTED = "*"
@@ -72,9 +72,7 @@ def bench_remarks(report: BenchReport) -> list[str]:
     for reason, names in by_reason.items():
         which = "all of them" if 1 < len(names) == len(report.measurements) else ", ".join(names)
         lines.append(f"{TAINTED} {which}: {reason}")
-    for failure in report.failures:
-        what = "not measured" if failure.skipped else "failed"
-        lines.append(f"{what}: {failure.name}: {failure.problem}; {failure.remedy}")
+    lines += map(failure_line, report.failures)
     share = min((row.undisturbed for row in report.measurements), default=1.0)
     if share < MENTIONED:
         lines.append(f"only times at which nothing slowed the processor count: {share:.0%} of them, or more")
@@ -82,6 +80,12 @@ def bench_remarks(report: BenchReport) -> list[str]:
         if any(getattr(row.latency, name) is None for row in report.measurements):
             lines.append(f"–: {name} needs {needed(wanted):,} samples; measure for longer with --seconds")
     return lines
+
+
+def failure_line(failure: Failure) -> str:
+    """What could not be measured, and why."""
+    what = "not measured" if failure.skipped else "failed"
+    return f"{what}: {failure.name}: {failure.problem}; {failure.remedy}"
 
 
 def comparison_table(comparison: Comparison) -> Table:
