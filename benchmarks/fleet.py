@@ -28,7 +28,7 @@ from mnistkit.fleet.report import FleetReport
 
 HOSTS = 16
 FAILING = ("off", "another-key", "refusing")
-ROUNDS = 3
+ROUNDS = 5
 VERIFY = ("verify", "--limit", "100", "--margin", "100", "--runtime", "litert")
 
 
@@ -88,10 +88,11 @@ def main() -> None:
             prepared.append(commands.run(("deploy",), working[:1])[0])
     home = sum(host.verify is not None for host in report.hosts)
     one, all_of_them = statistics.median(alone), statistics.median(together)
+    ratio = statistics.median(many / single for single, many in zip(alone, together, strict=True))
     grid = render.table("Boards over SSH, on loopback", ("what",), ("measured", "target"))
     grid.add_row("one host, verified", f"{one:.1f} s")
     grid.add_row(f"{HOSTS} hosts, verified", f"{all_of_them:.1f} s")
-    grid.add_row("the ratio", f"{all_of_them / one:.2f}", "≤ 3")
+    grid.add_row("the ratio", f"{ratio:.2f}", "≤ 3")
     grid.add_row("results home", f"{home} of {len(working)}", "all")
     told = len(set(report.failed) & set(FAILING))
     grid.add_row("made to fail, and told as failed", f"{told} of {len(FAILING)}", "all")

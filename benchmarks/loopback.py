@@ -1,6 +1,7 @@
 """Boards that are none: real SSH servers on this machine, each with a port, a host key and a home of its own.
 
-For the tests and for fleet.py. Nothing of the user's own SSH configuration, keys or known hosts is read or changed.
+For the tests, which put emulated boards behind some, and for fleet.py. Nothing of the user's own SSH configuration,
+keys or known hosts is read or changed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ UsePAM no
 PasswordAuthentication no
 Subsystem sftp internal-sftp
 SetEnv HOME={home} PIP_NO_COMPILE=1
-"""
+{login}"""
 CLIENT = """\
 Host *
   User {user}
@@ -119,13 +120,17 @@ class Network:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible/tmp"),
         }
 
-    def add(self, name: str, *, known: bool = True, welcome: bool = True) -> Board:
-        """A board that is off; with `known`, its host key is in known_hosts, with `welcome` it takes the client's."""
+    def add(self, name: str, *, known: bool = True, welcome: bool = True, login: Path | None = None) -> Board:
+        """A board that is off; with `known`, its host key is in known_hosts, with `welcome` it takes the client's.
+
+        `login` is a program that runs every command in the shell's place, as SSH_ORIGINAL_COMMAND.
+        """
         board = Board(name, self.folder / name, _free_port())
         board.home.mkdir(parents=True)
         _make_key(board.folder / "host_key")
         authorized = self.folder / "key.pub" if welcome else board.folder / "nobody"
-        settings = SERVER.format(port=board.port, folder=board.folder, authorized=authorized, home=board.home)
+        words = {"port": board.port, "folder": board.folder, "authorized": authorized, "home": board.home}
+        settings = SERVER.format(**words, login=f"ForceCommand {login}\n" if login else "")
         (board.folder / "sshd_config").write_text(settings)
         entry = f"Host {name}\n  HostName 127.0.0.1\n  Port {board.port}\n  HostKeyAlias {name}\n"
         config = self.folder / "config"

@@ -60,7 +60,10 @@ LAYERS = [
 ]
 LIGHT = {"click", "mnistkit", "mnistkit_export", "mnistkit_bench"}
 RENDERING = {f"mnistkit.render{name}": {"rich"} for name in ("", ".exports", ".verdicts", ".latencies", ".boards")}
-LOADED_BY_ANSIBLE = {"mnistkit.fleet.plugins.mnistkit_events": {"ansible"}}
+LOADED_BY_ANSIBLE = {
+    "mnistkit.fleet.plugins.mnistkit_events": {"ansible"},
+    "mnistkit.fleet.roles.board.action_plugins.bring_home": {"ansible"},
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from onnx import numpy_helper
 from pi.cases import Answered, Case
 from support import ROOT, Run
 
-from emulated_pi import boards, releases, ssh, userland
+from emulated_pi import boards, userland
 from emulated_pi.board import Board
-from mnistkit import __version__, records
+from mnistkit import records
 from mnistkit.doctor import DoctorReport
 from mnistkit.predictions import Predictions
 
@@ -150,25 +149,3 @@ def test_doctor_tells_of_a_board_that_is_held_back(board: Boards) -> None:
     assert done.returncode == 1
     assert "problem: the board is held back: under-voltage\n    use the board's own power supply" in done.stdout
     assert "problem: the board is held back: throttled\n    cool the board" in done.stdout
-
-
-@pytest.fixture
-def ssh_programs() -> None:
-    if reason := releases.why_not(releases.FOR_SSH):
-        pytest.skip(f"no SSH: {reason}")
-
-
-@pytest.mark.usefixtures("ssh_programs")
-def test_a_board_is_reached_over_ssh(board: Boards) -> None:
-    with ssh.serve(board("pi4", "bookworm"), ssh.free_port()) as server:
-        client = "ssh", "-F", server.config, server.name
-        done = subprocess.run([*client, "mnistkit --version && uname -m"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"mnistkit, version {__version__}", "aarch64"]
-
-
-@pytest.mark.usefixtures("ssh_programs")
-def test_a_port_that_is_taken_is_told(board: Boards) -> None:
-    pi = board("pi4", "bookworm")
-    with ssh.serve(pi, ssh.free_port()) as server, pytest.raises(OSError, match="in use"), ssh.serve(pi, server.port):
-        pass

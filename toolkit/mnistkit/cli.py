@@ -61,6 +61,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the command `mnistkit`."""
+    # numpy's own threads would spin at start-up, for matrix products that nothing here asks of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show a character is no reason to stop

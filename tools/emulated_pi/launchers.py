@@ -34,13 +34,14 @@ exec {bin}/python3 -P -m mnistkit "$@"
 TOOL = """#!/bin/bash
 exec {emulator} {base}/usr/bin/{tool} "$@"
 """
+# What a login by SSH runs; the server says where the home is.
 LOGIN = """#!/bin/bash
-cd {home}
+cd
 case "$SSH_ORIGINAL_COMMAND" in
-  */sftp-server*) exec /usr/lib/openssh/sftp-server -d {home} ;;
+  *sftp*) exec /usr/lib/openssh/sftp-server ;;
 esac
-exec env -i HOME={home} USER=pi LANG=C.UTF-8 PATH={bin}:/usr/bin:/bin PI_THROTTLED="$PI_THROTTLED" \\
-  /bin/bash -c "${{SSH_ORIGINAL_COMMAND:-/bin/bash -l}}"
+export USER=pi LANG=C.UTF-8 PATH={bin}:/usr/bin:/bin
+exec /bin/bash -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
@@ -60,7 +61,6 @@ def write(release: Release, name: str, folder: Path, place: Path) -> None:
         "emulator": emulator(release, name, place),
         "base": base,
         "bin": bin,
-        "home": place / name / "home",
         "python": release.python,
     }
     # It lies beside the interpreter, and is called by that name, since Python looks for its library from there: a

@@ -18,7 +18,6 @@ PROGRAMS = {  # and the package of each
     "tar": "tar",
 }
 FOR_COUNTING = {"qemu-aarch64": "qemu-user", "gcc": "gcc", "setarch": "util-linux"}
-FOR_SSH = {"/usr/sbin/sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 MIRRORS = "apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(ORIGIN)", "Created-By: Packages"
 
 

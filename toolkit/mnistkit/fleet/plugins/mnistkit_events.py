@@ -10,10 +10,12 @@ import sys
 import time
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
 SAID = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception")  # where a task tells why it failed
 LONGEST = 8000  # characters of each
+POLL_SECONDS = 0.01  # Ansible's own 0.001 keeps a core busy with waiting, and only an ansible.cfg could set it
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
@@ -27,6 +29,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
         super().__init__()
         self._started = time.monotonic()
         self._last = ""  # the task after which a host is done
+        constants.DEFAULT_INTERNAL_POLL_INTERVAL = POLL_SECONDS
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Tell which hosts there are."""
