@@ -165,6 +165,25 @@ def test_an_installation_that_was_broken_off_is_made_anew(on: Run, prepared: Fle
     assert package.exists()
 
 
+def test_another_mnistkit_needs_no_wheelhouse_sent_again(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+    board = prepared.prepared("pi-older")
+    other = wheel.build(tmp_path / "other")
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.comment = b"another"
+    outcome = on("deploy", "pi-older", "--wheel", str(other))
+    assert outcome.code == 0, outcome.out
+    changed = hosts(tmp_path)["pi-older"].changed
+    assert "Replace mnistkit" in changed
+    assert "Send the wheelhouse" not in changed
+    assert on("deploy", "pi-older", "--wheel", str(other)).code == 0
+    assert hosts(tmp_path)["pi-older"].changed == ()
+    (numpy,) = board.data.glob("env/lib/*/site-packages/numpy-*.dist-info")
+    shutil.rmtree(numpy)
+    assert on("deploy", "pi-older").code == 0  # what it needs is not all there
+    assert "Install mnistkit" in hosts(tmp_path)["pi-older"].changed
+    assert numpy.exists()
+
+
 def test_boards_verify_as_this_machine_does(on: Run, tmp_path: Path) -> None:
     outcome = on("verify", "pi-a", "pi-b", *IMAGES)
     assert outcome.code == 0, outcome.err

@@ -116,7 +116,7 @@ def _interval(values: NDArray[np.float64], processes: int) -> Interval:
     """The 95% interval of bootstrapped values, expanded for the few processes that they come from.
 
     Percentiles as far out as Student's t is for so many, after T. Hesterberg, What teachers should know about the
-    bootstrap, The American Statistician 69 (2015): between runs, plain ones cover 88 of 100, and these 97.
+    bootstrap, The American Statistician 69 (2015); plain ones are too narrow.
     """
     import numpy as np
 
