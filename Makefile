@@ -108,10 +108,10 @@ $(OLD)/done: pyproject.toml | .venv/train
 	@touch $@
 
 # An emulated board: true in everything but time. Skipped, with the reason, where QEMU is missing.
-test-pi: .venv/dev $(OUT)/bundle/manifest.json       ## run the bundle on an emulated Pi 4 and 5 (minutes)
-	$(BIN)/pytest tests/pi -m 'not full'
+test-pi: .venv/dev $(OUT)/bundle/manifest.json       ## run the bundle on emulated boards (minutes)
+	$(BIN)/pytest tests/pi -m 'not full' --numprocesses=auto --dist=loadfile
 
-test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, on a Pi 3, Python 3.13 and 32 bits too
+test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, on a Pi 3 and Python 3.13 too
 	$(BIN)/pytest tests/pi
 
 bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, against the record

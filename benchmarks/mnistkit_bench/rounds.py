@@ -90,7 +90,7 @@ def _undisturbed(rounds: Sequence[Round], most: float) -> list[NDArray[np.int64]
     """Those of one process; nothing where they are too few."""
     import numpy as np
 
-    kept = [each.times[np.repeat(each.undisturbed(most), each.batches)] for each in rounds]
+    kept = [each.times[np.repeat(each.undisturbed(most), each.batches.astype(np.intp))] for each in rounds]
     enough = sum(map(len, kept)) >= FEWEST * sum(len(each.times) for each in rounds)
     return [times for times in kept if len(times)] if enough else []
 

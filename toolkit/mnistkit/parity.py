@@ -169,6 +169,7 @@ def _recall_differences(
 ) -> tuple[float | None, ...]:
     import numpy as np
 
+    labels = labels.astype(np.intp)  # bincount takes no int64 on 32 bits
     of_class = np.bincount(labels, minlength=classes)
     gained = np.bincount(labels, is_right, classes) - np.bincount(labels, was_right, classes)
     return tuple(100 * float(more) / int(all) if all else None for more, all in zip(gained, of_class, strict=True))
@@ -177,5 +178,6 @@ def _recall_differences(
 def _confusion(labels: NDArray[np.int64], given: NDArray[np.intp], classes: int) -> tuple[tuple[int, ...], ...]:
     import numpy as np
 
-    counts = np.bincount(labels * classes + given, minlength=classes**2).reshape(classes, classes)
+    cells = (labels * classes + given).astype(np.intp)
+    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
     return tuple(tuple(map(int, row)) for row in counts)

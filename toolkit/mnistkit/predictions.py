@@ -90,7 +90,7 @@ def gather(
     import numpy as np
 
     evaluation = bundle.evaluation_set()
-    indices, images = np.arange(len(evaluation.labels)), evaluation.images
+    indices, images = np.arange(len(evaluation.labels), dtype=np.int64), evaluation.images
     whole = limit is None or limit >= len(indices)
     if not whole and limit is not None:
         indices = sampling.proportional(evaluation.labels, limit, seed)

@@ -16,9 +16,10 @@ def proportional(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np
     """
     import numpy as np
 
-    wanted, remainders = np.divmod(np.bincount(labels) * count, len(labels))
+    there = np.bincount(labels.astype(np.intp)).astype(np.int64)  # with 32 bits it takes and gives no more
+    wanted, remainders = np.divmod(there * count, len(labels))
     wanted[np.argsort(-remainders, kind="stable")[: count - wanted.sum()]] += 1
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = np.random.default_rng(seed).permutation(len(labels)).astype(np.int64)
     drawn = labels[order]
     return np.sort(order[rank_in_class(drawn) < wanted[drawn]])
 
