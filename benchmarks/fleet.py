@@ -1,9 +1,7 @@
 """What SSH and Ansible cost: sixteen loopback hosts in one run, three of them made to fail, beside one host alone.
+All share the cores of this machine, which boards would not: so little is verified, four artifacts on 100 images.
 
-python benchmarks/fleet.py
-
-All sixteen share the cores of this machine, which boards would not: so little is verified, four artifacts on 100
-images.
+    python benchmarks/fleet.py
 """
 
 from __future__ import annotations
