@@ -1,7 +1,8 @@
-"""What SSH and Ansible cost: sixteen loopback hosts in one run, three of them made to fail, beside one host alone.
-All share the cores of this machine, which boards would not: so little is verified, four artifacts on 100 images.
+"""What SSH and Ansible cost: sixteen loopback hosts, three made to fail, beside one; four artifacts on 100 images.
 
     python benchmarks/fleet.py
+
+All share the cores of this machine, which boards would not: so little is verified.
 """
 
 from __future__ import annotations
