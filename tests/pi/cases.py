@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from mnistkit.bundle import Quantization
 
+MOST_OFF = {"float32": 1e-5, "float16": 1e-5, "dynamic": 1e-3}  # of a probability, between a board and this machine
+
 
 @dataclass(frozen=True)
 class Case:

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from pi.cases import Answered, Case
+from pi.cases import MOST_OFF, Answered, Case
 from support import ROOT, Run
 
 from emulated_pi import boards, userland
@@ -29,7 +29,6 @@ FULL = [Case("pi3"), Case("pi4"), Case("pi5"), Case("pi5", "trixie")]
 CASES = [*QUICK, *(pytest.param(case, marks=pytest.mark.full) for case in FULL)]
 RECORDS = ROOT / "docs" / "records" / "cnn"
 STEP = 1 / 256  # of int8 probabilities
-MOST_OFF = {"float32": 1e-5, "float16": 1e-5, "dynamic": 1e-3}
 # A tenth of what TensorFlow takes; and with one of the two runtimes alone, which a small board has space for.
 MOST_MEGABYTES, MOST_ALONE = 190, 150
 # sdot v0.4s, v1.16b, v2.16b and ret, written to memory and called: what int8 is fast by on a Pi 5, and no Pi 4 has.
