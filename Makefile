@@ -7,20 +7,21 @@ BIN := .venv/bin
 OUT := build/$(RECIPE)
 UV  := $(shell command -v uv 2>/dev/null)
 
-TOOLKIT := toolkit/mnistkit
-COMMON  := $(wildcard $(TOOLKIT)/runtimes/*.py) $(addprefix $(TOOLKIT)/,bundle.py records.py files.py children.py machine.py)
-TRAIN   := $(addprefix $(TOOLKIT)/,recipes.py networks.py augmentation.py training.py keras_models.py pictures.py \
-             records.py files.py commands/train.py) $(wildcard $(TOOLKIT)/data/*.py)
-EXPORT  := $(wildcard export/mnistkit_export/*.py) $(addprefix $(TOOLKIT)/,keras_models.py bundle.py records.py files.py commands/export.py)
-VERIFY  := $(addprefix $(TOOLKIT)/,predictions.py sampling.py verification.py parity.py paired.py commands/verify.py) $(COMMON)
-BENCH   := $(wildcard benchmarks/mnistkit_bench/*.py) $(TOOLKIT)/commands/bench.py $(COMMON)
+# What each step reads: all files of the rooms it uses.
+room   = $(wildcard $(1)/*.py $(1)/*/*.py)
+CORE   := $(foreach name,core cli data,$(call room,toolkit/mnistkit/$(name))) $(wildcard toolkit/mnistkit/*.py)
+TRAIN  := $(CORE) $(call room,toolkit/mnistkit/training)
+RUN    := $(CORE) $(call room,toolkit/mnistkit/runtimes) $(call room,toolkit/mnistkit/device)
+EXPORT := $(TRAIN) $(RUN) $(call room,toolkit/mnistkit/formats) $(call room,export/mnistkit_export)
+VERIFY := $(RUN) $(call room,toolkit/mnistkit/verify)
+BENCH  := $(RUN) $(call room,benchmarks/mnistkit_bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks recipes docs clean distclean help
 
-all: verify bench  ## train, export, verify and bench the recipe, then sum up (RECIPE=cnn, PYTHON=python3)
-	@$(BIN)/mnistkit summary $(OUT)
+all: verify bench  ## train, export, verify and bench the recipe, then recommend an artifact (RECIPE=cnn, PYTHON=python3)
+	@$(BIN)/mnistkit recommend $(OUT)/verify.json $(OUT)/bench.json
 
 train: $(OUT)/run.json                ## train the recipe
 export: $(OUT)/bundle/manifest.json   ## export the trained model as a bundle
@@ -55,8 +56,8 @@ HASH  := \#
 BOARD := $(OUT)/boards/$(subst :,$(HASH),$(lastword $(subst @, ,$(HOST))))
 pi: $(OUT)/bundle/manifest.json .venv/fleet  ## deploy to a board, verify and bench there (HOST=pi@raspberrypi.local)
 	@$(if $(HOST),,echo "say which board: make pi HOST=pi@raspberrypi.local" >&2; exit 2)
-	$(BIN)/mnistkit verify $(OUT)/bundle --on $(HOST) --keep $(dir $(BOARD))
-	$(BIN)/mnistkit bench $(OUT)/bundle --on $(HOST) --keep $(dir $(BOARD))
+	$(BIN)/mnistkit fleet verify $(OUT)/bundle --host $(HOST) --results-dir $(dir $(BOARD))
+	$(BIN)/mnistkit fleet bench $(OUT)/bundle --host $(HOST) --results-dir $(dir $(BOARD))
 	$(BIN)/mnistkit recommend '$(BOARD)/verify.json' '$(BOARD)/bench.json'
 
 # constraints.txt holds the versions that this was last tested with; QUIET spares a log pip's progress bars.

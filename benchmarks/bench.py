@@ -17,16 +17,17 @@ import numpy as np
 from rich.console import Console
 
 import untrained
-from mnistkit import console, records, render
+from mnistkit.bench_report import BenchReport, Measurement
 from mnistkit.bundle import Bundle
+from mnistkit.cli import tables, terminal
+from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.runtimes import RUNTIMES
-from mnistkit_bench.comparison import compare
-from mnistkit_bench.jobs import Amount, Job
-from mnistkit_bench.results import BenchReport, Measurement
-from mnistkit_bench.rounds import pack, undisturbed, unpack
+from mnistkit_bench.comparison import compare_reports
+from mnistkit_bench.jobs import Job, SamplingOptions
 from mnistkit_bench.runner import measure
-from mnistkit_bench.statistics import summarise
+from mnistkit_bench.samples import accepted, pack, unpack
+from mnistkit_bench.statistics import summarize
 
 RUNS = 8
 SECONDS = 1.5
@@ -44,7 +45,7 @@ def beside_a_loop_by_hand(bundle: Bundle) -> float:
     """The p50 as bench measures it over that of a bare loop, in the same rounds."""
     path, test_set, litert = bundle.path / ARTIFACT, bundle.path / "testset.npz", RUNTIMES["litert"]
     jobs = [Job(path, litert, test_set), Job(path, litert, test_set, module="by_hand")]
-    ours, by_hand = (row.p50 for row in measure(jobs, Amount(SECONDS))[0])
+    ours, by_hand = (row.p50 for row in measure(jobs, SamplingOptions(SECONDS))[0])
     return ours / by_hand
 
 
@@ -56,7 +57,7 @@ def slowed(report: BenchReport, factor: float) -> BenchReport:
             [replace(each, times=np.rint(factor * each.times).astype(np.int64)) for each in rounds]
             for rounds in unpack(row.raw)
         ]
-        return replace(row, latency=summarise(undisturbed(processes)[0]), raw=pack(processes))
+        return replace(row, latency=summarize(accepted(processes)[0]), raw=pack(processes))
 
     return replace(report, measurements=tuple(map(slow, report.measurements)))
 
@@ -66,20 +67,20 @@ def main() -> None:
     ratios, reports = [], []
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained.bundle("cnn", mnist.load(), Path(folder))
-        progress = console.Terminal()
+        progress = terminal.Terminal()
         with progress.task("benching, and beside a loop by hand, in turn", RUNS) as advance:
             for _ in range(RUNS):
                 ratios.append(beside_a_loop_by_hand(bundle))
                 reports.append(measured(bundle, Path(folder) / "bench.json"))
                 advance(1)
-    calm = [report for report in reports if not report.is_tainted]  # of the others it says itself: don't rely on them
+    calm = [report for report in reports if not report.is_unstable]  # of the others it says itself: don't rely on them
     if len(calm) < 2:
         sys.exit(f"{RUNS - len(calm)} of {RUNS} runs were spoilt by what else runs here: try on a quiet machine")
     pairs = list(itertools.pairwise(calm))
-    same = [row for one, other in pairs for row in compare(one, other, 0.05).rows]
-    slow = [row for one, other in pairs for row in compare(one, slowed(other, 1.1), 0.05).rows]
+    same = [row for one, other in pairs for row in compare_reports(one, other, 0.05).rows]
+    slow = [row for one, other in pairs for row in compare_reports(one, slowed(other, 1.1), 0.05).rows]
 
-    grid = render.table("Can bench be believed?", ("what",), ("measured", "target"))
+    grid = tables.table("Can bench be believed?", ("what",), ("measured", "target"))
     grid.add_row(f"int8 TFLite: p50 by bench / by hand, {RUNS} times", f"{statistics.median(ratios):.3f}", "± 0.03")
     spread = sorted(abs(row.ratio - 1) for row in same)
     grid.add_row(f"p50 of {len(same)} pairs of runs differs by, median", f"{spread[len(spread) // 2]:.1%}", "≤ 3%")

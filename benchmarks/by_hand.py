@@ -7,13 +7,13 @@ import time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from mnistkit.children import conversation
+from mnistkit.core.processes import worker_channel
 from mnistkit_bench.worker import in_batches
 
 
 def main() -> None:
     """Serve one runner."""
-    with conversation() as (requests, reply):
+    with worker_channel() as (requests, reply):
         job = next(requests)
         images = np.load(job["test_set"])["images"][:1000, None]
         interpreter = Interpreter(job["artifact"], num_threads=1)

@@ -13,13 +13,13 @@ from typing import Any
 from rich.console import Console
 
 import untrained
-from mnistkit import console, render
+from mnistkit.cli import tables, terminal
+from mnistkit.core.native_output import suppress_output
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
-from mnistkit.keras_models import KerasModel
-from mnistkit.native_output import swallowed
 from mnistkit.runtimes import default_for
-from mnistkit_bench.jobs import Amount, Job
+from mnistkit.training.keras_models import KerasModel
+from mnistkit_bench.jobs import Job, SamplingOptions
 from mnistkit_bench.runner import measure
 from mnistkit_export import calibration
 
@@ -73,7 +73,7 @@ def defaults(data: Dataset, folder: Path) -> dict[str, Path]:
         for quantization, given in (("float32", None), ("int8", images)):
             name = f"model.{quantization}.{format}"
             made[name] = folder / name
-            with swallowed(1, 2):
+            with suppress_output(1, 2):
                 convert(model, given, made[name])
     return made
 
@@ -88,17 +88,17 @@ def main() -> None:
         test_set = bundle.file(bundle.manifest.test_set)
         paths = [*theirs.values(), *ours.values()]
         jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
-        rows, _ = measure(jobs, Amount(SECONDS), progress=console.Terminal())
+        rows, _ = measure(jobs, SamplingOptions(SECONDS), progress=terminal.Terminal())
         sizes = {path: path.stat().st_size for path in paths}
     medians = {row.job.artifact: row.p50 for row in rows}
 
     columns = "default µs", "ours µs", "ratio", "target", "default kB", "ours kB"
-    grid = render.table("Latency of one image, p50, and size", ("artifact",), columns)
+    grid = tables.table("Latency of one image, p50, and size", ("artifact",), columns)
     for name, default in theirs.items():
         own = ours[name]
         latency = f"{medians[default]:.1f}", f"{medians[own]:.1f}", f"{medians[own] / medians[default]:.3f}"
         target = f"≤ {TARGETS[name]:.2f}" if name in TARGETS else ""
-        grid.add_row(name, *latency, target, *(render.kilobytes(sizes[path]) for path in (default, own)))
+        grid.add_row(name, *latency, target, *(tables.kilobytes(sizes[path]) for path in (default, own)))
     Console().print(grid)
 
 

@@ -21,7 +21,8 @@ from rich.console import Console
 import loopback
 import untrained
 from loopback import Network
-from mnistkit import records, render
+from mnistkit.cli import tables
+from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.fleet.report import FleetReport
 
@@ -88,7 +89,7 @@ def main() -> None:
     home = sum(host.verify is not None for host in report.hosts)
     one, all_of_them = statistics.median(alone), statistics.median(together)
     ratio = statistics.median(many / single for single, many in zip(alone, together, strict=True))
-    grid = render.table("Boards over SSH, on loopback", ("what",), ("measured", "target"))
+    grid = tables.table("Boards over SSH, on loopback", ("what",), ("measured", "target"))
     grid.add_row("one host, verified", f"{one:.1f} s")
     grid.add_row(f"{HOSTS} hosts, verified", f"{all_of_them:.1f} s")
     grid.add_row("the ratio", f"{ratio:.2f}", "≤ 3")

@@ -12,8 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mnistkit import console, files
-from mnistkit.machine import this_machine
+from mnistkit.cli import terminal
+from mnistkit.core import files
+from mnistkit.device.machine import this_machine
 from mnistkit.runtimes import runtime_versions
 
 FOLDER = Path(__file__).parent
@@ -51,7 +52,7 @@ def section(script: str) -> str:
 
 def main(*names: str) -> None:
     """Write the page anew after each script."""
-    progress = console.Terminal()
+    progress = terminal.Terminal()
     for script in names or SCRIPTS:
         with progress.task(f"{script}.py"):
             found = section(script)

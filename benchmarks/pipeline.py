@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnistkit import render
+from mnistkit.cli import tables
 
 DEVICES = ("--runtime", "litert", "--runtime", "onnxruntime")  # what runs on a device, without TensorFlow
 STARTS = 21  # of `mnistkit --help`, whose median counts
@@ -80,7 +80,7 @@ def measurements(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
 
 def main() -> None:
     """Print each measurement beside its target."""
-    grid = render.table("The pipeline", ("what",), ("measured", "target", ""))
+    grid = tables.table("The pipeline", ("what",), ("measured", "target", ""))
     with tempfile.TemporaryDirectory() as folder:
         for what, measured, target, holds in measurements(Path(folder)):
             grid.add_row(what, measured, target, "" if not target else "held" if holds else "MISSED")

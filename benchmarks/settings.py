@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import untrained
-from mnistkit import console, render
+from mnistkit.cli import tables, terminal
+from mnistkit.core.native_output import suppress_output
 from mnistkit.data import mnist
-from mnistkit.native_output import swallowed
 from mnistkit.runtimes import RUNTIMES
 
 ROUNDS, ROUND_SECONDS = 40, 0.05
@@ -41,7 +41,7 @@ def litert(path: Path, image: NDArray[np.uint8], threads: int = 1, resolver: str
     """An interpreter with these settings."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    with swallowed():
+    with suppress_output():
         kind = getattr(OpResolverType, resolver)
         interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kind)
         interpreter.allocate_tensors()
@@ -62,7 +62,7 @@ def onnxruntime(
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
     for name, value in entries.items():
         options.add_session_config_entry(f"session.{name}", value)
-    with swallowed():
+    with suppress_output():
         session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     given = {session.get_inputs()[0].name: image.astype(np.float32)}
     return lambda: session.run(None, given)
@@ -103,10 +103,10 @@ def medians(calls: dict[str, Call]) -> dict[str, float]:
 def main() -> None:
     """Print the ratios."""
     data = mnist.load()
-    grid = render.table("Settings of the runtimes, one image", ("runtime", "setting"), NETWORKS)
+    grid = tables.table("Settings of the runtimes, one image", ("runtime", "setting"), NETWORKS)
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained.bundle("cnn", data, Path(folder))
-        progress = console.Terminal()
+        progress = terminal.Terminal()
         for runtime, variants in VARIANTS.items():
             suffix, found = RUNTIMES[runtime].format, []
             for network in NETWORKS:

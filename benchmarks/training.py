@@ -19,11 +19,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnistkit import keras_models, networks, records, render
+from mnistkit.cli import tables
+from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
-from mnistkit.recipes import RECIPES, Recipe
-from mnistkit.training import History, train
+from mnistkit.training import keras_models
+from mnistkit.training.model import build_model
+from mnistkit.training.recipes import RECIPES, Recipe
+from mnistkit.training.train import History, train
 
 ROUNDS, EPOCHS = 3, 3
 CNN, TUNED, EDGE = RECIPES["cnn"], RECIPES["cnn-tuned"], RECIPES["edge"]
@@ -39,7 +42,7 @@ def ours(recipe: Recipe, data: Dataset) -> list[float]:
 def plain(recipe: Recipe, data: Dataset) -> list[float]:
     """Seconds of each epoch as `model.fit` trains the same network by itself."""
     keras = keras_models.import_keras()
-    model = networks.build(recipe, data.image_shape, data.classes)
+    model = build_model(recipe, data.image_shape, data.classes)
     model.compile(recipe.optimizer.name, "sparse_categorical_crossentropy", metrics=["accuracy"])
     marks = [time.perf_counter()]
     mark = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: marks.append(time.perf_counter()))
@@ -72,7 +75,7 @@ def main() -> None:
                 seconds[name] += pool.apply(contest, (name,))[1:]
     epoch = {name: statistics.median(found) for name, found in seconds.items()}
 
-    grid = render.table("An epoch", ("what",), ("seconds", "ratio", "target"))
+    grid = tables.table("An epoch", ("what",), ("seconds", "ratio", "target"))
     for name, other, target in (
         ("cnn", "cnn, plain model.fit", "≤ 1.00"),
         ("cnn-tuned", "cnn-tuned, not augmented", "≤ 1.25"),
@@ -81,7 +84,7 @@ def main() -> None:
         grid.add_row(name, f"{epoch[name]:.2f}", f"{epoch[name] / epoch[other]:.2f}", target)
     Console().print(grid)
 
-    grid = render.table("A whole training", ("what",), ("epochs", "in plain epochs of cnn"))
+    grid = tables.table("A whole training", ("what",), ("epochs", "in plain epochs of cnn"))
     for recipe in (TUNED, EDGE):
         whole = recipe.epochs * epoch[recipe.name] / epoch["cnn, plain model.fit"]
         grid.add_row(recipe.name, str(recipe.epochs), f"{whole:.1f}")

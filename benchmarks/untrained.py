@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnistkit import console, keras_models, networks
 from mnistkit.bundle import Bundle
+from mnistkit.cli import terminal
 from mnistkit.data.dataset import Dataset
-from mnistkit.keras_models import KerasModel
-from mnistkit.recipes import RECIPES
+from mnistkit.training import keras_models
+from mnistkit.training.keras_models import KerasModel
+from mnistkit.training.model import build_model
+from mnistkit.training.recipes import RECIPES
 from mnistkit_export.exporter import export
 
 
 def network(recipe: str, data: Dataset) -> KerasModel:
     """The recipe's network for this data set."""
     keras_models.import_keras().utils.set_random_seed(1)
-    return networks.build(RECIPES[recipe], data.image_shape, data.classes)
+    return build_model(RECIPES[recipe], data.image_shape, data.classes)
 
 
 def bundle(recipe: str, data: Dataset, folder: Path) -> Bundle:
     """The same, exported to a folder of its own within `folder`."""
     model = folder / f"{recipe}.keras"
     keras_models.save(network(recipe, data), model)
-    return export(model, data, folder / recipe, progress=console.Terminal())
+    return export(model, data, folder / recipe, progress=terminal.Terminal())

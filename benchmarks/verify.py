@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import untrained
-from mnistkit import render
 from mnistkit.bundle import Bundle
+from mnistkit.cli import tables
 from mnistkit.data import mnist
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import BATCH
@@ -114,7 +114,7 @@ def main() -> None:
         medians = one_artifact(bundle)
         seconds, megabytes = all_artifacts(bundle)
     ours, best = medians["verify"], min(found for name, found in medians.items() if name != "verify")
-    grid = render.table("10,000 images", ("what",), ("measured", "target"))
+    grid = tables.table("10,000 images", ("what",), ("measured", "target"))
     for name, found in medians.items():
         grid.add_row(f"{ARTIFACT} on litert, {name}", f"{found:.3f} s", "≤ 0.20 s" if name == "verify" else "")
     grid.add_row("the ratio to the best by hand", f"{ours / best:.2f}", "≤ 1.6")

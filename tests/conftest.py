@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from support import Outcome, Run
+from support import Cli, Result
 
-from mnistkit import cli
+from mnistkit.cli import main
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
 
 
 @pytest.fixture
-def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
     """Runs a command line in this process, which remembers nothing of earlier ones."""
     monkeypatch.delenv("MNISTKIT_DATA", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
-    def run(*arguments: object) -> Outcome:
-        code = cli.run([str(argument) for argument in arguments])
+    def run(*arguments: object) -> Result:
+        code = main.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()
-        return Outcome(code, captured.out, captured.err)
+        return Result(code, captured.out, captured.err)
 
     return run
 
@@ -56,8 +56,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     folder = (base if worker_id == "master" else base.parent) / "workspace"  # one for all workers
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "bundle").exists():
-            assert cli.run(["train", "--epochs", "1", "--seed", "7", "--out", str(folder)]) == 0
-            assert cli.run(["export", str(folder / "model.keras")]) == 0
+            assert main.run(["train", "--epochs", "1", "--seed", "7", "--out", str(folder)]) == 0
+            assert main.run(["export", str(folder / "model.keras")]) == 0
     return folder
 
 

@@ -11,7 +11,7 @@ BRIEFLY = "--seconds", "0.1", "--processes", "1"  # of bench, where its figures 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What a command line came to."""
 
     code: int
@@ -19,4 +19,4 @@ class Outcome:
     err: str
 
 
-Run = Callable[..., Outcome]
+Cli = Callable[..., Result]

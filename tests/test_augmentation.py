@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnistkit import augmentation
 from mnistkit.data.dataset import Dataset
-from mnistkit.recipes import Augmentation
+from mnistkit.training import augmentation
+from mnistkit.training.recipes import Augmentation
 
 STILL = Augmentation(rotation=0, shift=0, zoom=0, shear=0)
-MOVED = Augmentation(rotation=10, shift=2, zoom=0.1, shear=0.1)
+AUGMENTATION = Augmentation(rotation=10, shift=2, zoom=0.1, shear=0.1)
 
 
 def moved(images: Any, how: Augmentation, seed: tuple[int, int] = (1, 2)) -> Any:
-    return augmentation.move(images.astype(np.float32), how, seed).numpy()
+    return augmentation.augment(images.astype(np.float32), how, seed).numpy()
 
 
 def test_without_movement_every_pixel_stays(digits: Dataset) -> None:
@@ -26,12 +26,12 @@ def test_without_movement_every_pixel_stays(digits: Dataset) -> None:
 
 def test_the_same_seed_moves_alike_and_another_does_not(digits: Dataset) -> None:
     images = digits.x_train[:100]
-    np.testing.assert_array_equal(moved(images, MOVED), moved(images, MOVED))
-    assert (moved(images, MOVED) != moved(images, MOVED, (1, 3))).any()
+    np.testing.assert_array_equal(moved(images, AUGMENTATION), moved(images, AUGMENTATION))
+    assert (moved(images, AUGMENTATION) != moved(images, AUGMENTATION, (1, 3))).any()
 
 
 def test_each_image_moves_its_own_way(digits: Dataset) -> None:
-    answers = moved(np.stack([digits.x_train[0]] * 20), MOVED)
+    answers = moved(np.stack([digits.x_train[0]] * 20), AUGMENTATION)
     assert len(np.unique(answers, axis=0)) == 20
 
 
@@ -58,7 +58,7 @@ def test_a_rotation_turns_by_its_reach_and_no_more() -> None:
 def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
     images = np.arange(1, 101, dtype=np.uint8).reshape(100, 1, 1, 1).repeat(3, 1).repeat(3, 2)
     labels = np.arange(1, 101)
-    batches = augmentation.batches(images, labels, 30, STILL, seed=5)
+    batches = augmentation.augmented_batches(images, labels, 30, STILL, seed=5)
     orders = []
     for _ in range(2):
         epoch = list(batches.as_numpy_iterator())
@@ -72,7 +72,7 @@ def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
 
 def test_an_image_moves_otherwise_in_the_next_epoch_and_alike_in_the_next_run(digits: Dataset) -> None:
     def epochs() -> list[Any]:
-        batches = augmentation.batches(digits.x_train[:1], digits.y_train[:1], 1, MOVED, seed=5)
+        batches = augmentation.augmented_batches(digits.x_train[:1], digits.y_train[:1], 1, AUGMENTATION, seed=5)
         return [next(batches.as_numpy_iterator())[0] for _ in range(2)]
 
     first, second = epochs()

@@ -12,28 +12,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BRIEFLY, Run
+from support import BRIEFLY, Cli
 
-from mnistkit import files, records
+from mnistkit.bench_report import BenchReport, Measurement, RawSamples
 from mnistkit.bundle import open_bundle
-from mnistkit.errors import BenchError, RecordError
-from mnistkit.machine import Machine, State
-from mnistkit.paired import Interval
-from mnistkit.render import latencies
-from mnistkit.verification import VerifyReport
-from mnistkit_bench import comparison, jobs, rounds, statistics, taint
+from mnistkit.core import files, records
+from mnistkit.core.errors import BenchError, RecordError
+from mnistkit.core.interval import Interval
+from mnistkit.device.machine import Machine, MachineState
+from mnistkit.verify.report import VerifyReport
+from mnistkit_bench import comparison, jobs, reliability, samples, statistics, tables
 from mnistkit_bench.recommendation import Limits, recommend
-from mnistkit_bench.results import BenchReport, Measurement
 
 
 @pytest.fixture
 def whatever_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has all times count, so that nothing hangs on how busy this machine is."""
-    monkeypatch.setattr(rounds, "SLOWER", 1e6)
+    monkeypatch.setattr(samples, "PROBE_TOLERANCE", 1e6)
 
 
 @pytest.mark.usefixtures("whatever_else_runs")
-def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_every_artifact_is_measured(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     outcome = mnistkit(
         "bench", workspace / "bundle", "--seconds", 0.2, "--processes", 2, "--json", tmp_path / "bench.json"
     )
@@ -49,9 +48,9 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
         assert 0 < latency.minimum <= latency.p50 <= latency.p90 <= latency.maximum
         assert latency.samples >= 2
         assert min(row.import_ms, row.load_ms, row.first_ms) > 0
-        kept, share = rounds.undisturbed(rounds.unpack(row.raw))
+        kept, share = samples.accepted(samples.unpack(row.raw))
         assert sum(map(len, chain(*kept))) == latency.samples
-        assert share == pytest.approx(row.undisturbed, abs=1e-4)
+        assert share == pytest.approx(row.accepted_fraction, abs=1e-4)
         assert np.median(np.concatenate([*chain(*kept)])) / 1000 == pytest.approx(latency.p50, abs=1e-3)
         assert row.end_to_end.minimum > 0
         assert row.peak_bytes >= row.resident_bytes > 10**6
@@ -61,7 +60,7 @@ def test_every_artifact_is_measured(mnistkit: Run, workspace: Path, tmp_path: Pa
     assert report.failures == ()
 
 
-def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
+def test_a_runtime_can_be_chosen(mnistkit: Cli, workspace: Path) -> None:
     arguments = (
         "bench",
         workspace / "bundle",
@@ -96,7 +95,7 @@ def test_no_worker_imports_tensorflow(workspace: Path) -> None:
 
 
 @pytest.mark.usefixtures("whatever_else_runs")
-def test_threads_are_swept_and_samples_counted(mnistkit: Run, workspace: Path) -> None:
+def test_threads_are_swept_and_samples_counted(mnistkit: Cli, workspace: Path) -> None:
     arguments = ("--runtime", "litert", "--threads", "1,2", "--samples", 400, "--processes", 2, "--json", "-")
     rows = json.loads(mnistkit("bench", workspace / "bundle", *arguments).out)["measurements"]
     assert [row["threads"] for row in rows] == [1, 2] * 4
@@ -110,13 +109,13 @@ def test_threads_are_swept_and_samples_counted(mnistkit: Run, workspace: Path) -
     ("option", "value"),
     [("--threads", "0"), ("--threads", "1,x"), ("--threads", ""), ("--fail-over", "x"), ("--fail-over", "-5%")],
 )
-def test_what_is_no_number_is_refused(mnistkit: Run, workspace: Path, option: str, value: str) -> None:
+def test_what_is_no_number_is_refused(mnistkit: Cli, workspace: Path, option: str, value: str) -> None:
     outcome = mnistkit("bench", workspace / "bundle", option, value)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
 
 
-def test_a_result_is_replaced_only_by_force(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_result_is_replaced_only_by_force(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text("mine")
     arguments = (
@@ -168,13 +167,13 @@ BROKEN_WORKERS = {
 
 @pytest.mark.parametrize(("spoil", "message"), BROKEN_WORKERS.values(), ids=BROKEN_WORKERS.keys())
 def test_a_broken_worker_is_a_failed_row_and_the_rest_goes_on(
-    mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, message: str
+    mnistkit: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, message: str
 ) -> None:
     (tmp_path / "python").write_text(f"#!{sys.executable}\n{WORKER.replace('{spoil}', spoil)}\n")
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     if message.endswith("10 s"):
-        monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 10)
+        monkeypatch.setattr(jobs, "TIMEOUT_SECONDS", 10)
     outcome = mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", tmp_path / "bench.json")
     assert outcome.code == 1
     report = records.read(tmp_path / "bench.json", BenchReport, "")
@@ -186,7 +185,7 @@ def test_a_broken_worker_is_a_failed_row_and_the_rest_goes_on(
 
 
 def test_a_missing_runtime_is_a_skipped_row_that_names_the_extra(
-    mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     outcome = mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", "-")
@@ -197,7 +196,7 @@ def test_a_missing_runtime_is_a_skipped_row_that_names_the_extra(
     ] * 3
 
 
-def test_an_emulated_processor_is_refused(mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emulated_processor_is_refused(mnistkit: Cli, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     emulated = Machine("Cortex-A76", 4, "aarch64", "Linux", emulated=True)
     monkeypatch.setattr("mnistkit_bench.runner.this_machine", lambda: emulated)
     outcome = mnistkit("bench", workspace / "bundle")
@@ -213,7 +212,7 @@ rounds_of_times = st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size
 @settings(deadline=None, max_examples=50)
 @given(rounds_of_times)
 def test_figures_are_numpys(found: list[list[int]]) -> None:
-    latency = statistics.summarise([[np.array(each)] for each in found])
+    latency = statistics.summarize([[np.array(each)] for each in found])
     times = np.concatenate(found) / 1000
     figures = (latency.minimum, 0), (latency.p50, 50), (latency.p90, 90), (latency.p99, 99), (latency.maximum, 100)
     for figure, quantile in figures:
@@ -223,16 +222,16 @@ def test_figures_are_numpys(found: list[list[int]]) -> None:
     assert latency.mean == pytest.approx(times.mean(), abs=1e-3)
     assert (latency.p90 is None) == (len(times) < 100)
     assert latency.p999 is None
-    assert (latency.p50_interval is None) == (len(found) < statistics.FEWEST_ROUNDS)
+    assert (latency.p50_interval is None) == (len(found) < statistics.MIN_ROUNDS)
 
 
 def test_a_percentile_needs_samples_beyond_it() -> None:
-    assert [statistics.needed(percentile) for percentile in (50, 90, 99, 99.9)] == [20, 100, 1000, 10_000]
-    assert statistics.summarise([[np.full(9999, 5)]]).p999 is None
-    assert statistics.summarise([[np.full(10_000, 5)]]).p999 == 0.005
+    assert [statistics.min_samples(percentile) for percentile in (50, 90, 99, 99.9)] == [20, 100, 1000, 10_000]
+    assert statistics.summarize([[np.full(9999, 5)]]).p999 is None
+    assert statistics.summarize([[np.full(10_000, 5)]]).p999 == 0.005
 
 
-def drifting(random: np.random.Generator, scale: float = 1.0) -> rounds.Times:
+def drifting(random: np.random.Generator, scale: float = 1.0) -> samples.Times:
     """Skewed times, each process and each of its rounds with a speed of its own."""
     processes = random.normal(1, 0.005, (4, 1)) + random.normal(0, 0.02, (4, 10))
     return [
@@ -245,7 +244,7 @@ def test_the_interval_of_the_median_covers_it_in_19_of_20_though_rounds_and_proc
     random = np.random.default_rng(3)
     covered = []
     for _ in range(400):
-        interval = statistics.summarise(drifting(random)).p50_interval
+        interval = statistics.summarize(drifting(random)).p50_interval
         assert interval
         covered.append(interval.low <= 20.0 <= interval.high)
     assert np.mean(covered) >= 0.95
@@ -257,47 +256,44 @@ def test_two_runs_whose_processes_differ_are_told_to_be_alike_in_19_of_20() -> N
     assert np.mean([each is not None and each.low <= 1 <= each.high for each in intervals]) >= 0.95
 
 
-def undisturbed(processes: rounds.Times, *yardsticks: int) -> rounds.Processes:
+def accepted(processes: samples.Times, *probes: int) -> samples.Processes:
     """The times as rounds of batches of one time, between these yardsticks or such as nothing slowed."""
     return [
-        [
-            rounds.Round(*map(np.array, (each, [1] * len(each), yardsticks or [100] * (len(each) + 1))))
-            for each in process
-        ]
+        [samples.Round(*map(np.array, (each, [1] * len(each), probes or [100] * (len(each) + 1)))) for each in process]
         for process in processes
     ]
 
 
 def test_raw_times_come_back_from_few_bytes() -> None:
     times = drifting(np.random.default_rng(1))
-    raw = rounds.pack(undisturbed(times))
-    back = rounds.unpack(raw)
+    raw = samples.pack(accepted(times))
+    back = samples.unpack(raw)
     assert [[each.times.tolist() for each in process] for process in back] == [
         [each.tolist() for each in process] for process in times
     ]
-    assert all(set(each.yardsticks) == {100} and set(each.batches) == {1} for each in chain(*back))
+    assert all(set(each.probes) == {100} and set(each.batches) == {1} for each in chain(*back))
     assert len(raw.nanoseconds) < 4 * sum(map(len, chain(*times)))
 
 
 @pytest.mark.parametrize("field", ["batches", "yardsticks", "nanoseconds"])
 @pytest.mark.parametrize("text", ["", "%%", "AAAA", "eJwDAAAAAAE="])
 def test_broken_raw_times_are_refused(field: str, text: str) -> None:
-    raw = rounds.pack(undisturbed([[np.array([5, 6, 7])]]))
+    raw = samples.pack(accepted([[np.array([5, 6, 7])]]))
     with pytest.raises(RecordError, match="measure again"):
-        rounds.unpack(rounds.Raw(**{**vars(raw), field: text}))
+        samples.unpack(RawSamples(**{**vars(raw), field: text}))
 
 
 def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
-    found = undisturbed([[np.array([1, 2, 30, 40, 5])]], 100, 101, 104, 150, 102, 100)
-    ((kept,),), share = rounds.undisturbed(found)
+    found = accepted([[np.array([1, 2, 30, 40, 5])]], 100, 101, 104, 150, 102, 100)
+    ((kept,),), share = samples.accepted(found)
     assert (kept.tolist(), share) == ([1, 2, 5], 0.6)
-    ((kept,),), share = rounds.undisturbed(undisturbed([[np.array([1, 2])]], 100, 200, 100))
+    ((kept,),), share = samples.accepted(accepted([[np.array([1, 2])]], 100, 200, 100))
     assert (kept.tolist(), share) == ([1, 2], 0)
-    busy = undisturbed([[np.arange(1, 30)]], *[100] * 2, *[200] * 28)
-    kept_processes, share = rounds.undisturbed([*undisturbed([[np.array([1])]]), *busy])
+    busy = accepted([[np.arange(1, 30)]], *[100] * 2, *[200] * 28)
+    kept_processes, share = samples.accepted([*accepted([[np.array([1])]]), *busy])
     assert ([[each.tolist() for each in process] for process in kept_processes], share) == ([[[1]]], 1 / 30)
-    calm = undisturbed([[np.array([1, 2])]], 100, 100, 100)
-    kept_processes, share = rounds.undisturbed([*calm, *undisturbed([[np.array([7, 8])]], 200, 200, 200)])
+    calm = accepted([[np.array([1, 2])]], 100, 100, 100)
+    kept_processes, share = samples.accepted([*calm, *accepted([[np.array([7, 8])]], 200, 200, 200)])
     assert ([[each.tolist() for each in process] for process in kept_processes], share) == ([[[1, 2]]], 0.5)
 
 
@@ -306,8 +302,8 @@ def test_what_was_measured_beside_a_slow_yardstick_does_not_count() -> None:
 HERE = Machine("CPU", 2, "x86_64", "Linux")
 
 
-def measured(artifact: str, times: rounds.Times, size: int = 100) -> Measurement:
-    latency, raw = statistics.summarise(times), rounds.pack(undisturbed(times))
+def measured(artifact: str, times: samples.Times, size: int = 100) -> Measurement:
+    latency, raw = statistics.summarize(times), samples.pack(accepted(times))
     return Measurement(artifact, "litert", 1, size, 0, 1.0, 1.0, 1.0, 1, 1, 0.1, 1.0, latency, latency, (), raw)
 
 
@@ -320,27 +316,27 @@ def test_a_planted_slowdown_of_10_percent_is_found_and_identical_runs_do_not_dif
     for _ in range(20):
         old, same = (reported(measured("a", drifting(random))) for _ in range(2))
         slow, fast = (reported(measured("a", drifting(random, scale))) for scale in (1.1, 1 / 1.1))
-        changes = [comparison.compare(old, new, 0.05).rows[0].change for new in (same, slow, fast)]
+        changes = [comparison.compare_reports(old, new, 0.05).rows[0].change for new in (same, slow, fast)]
         assert changes == ["no measurable difference", "slower", "faster"]
-        assert comparison.compare(old, slow, 0.05).failed
-        assert not comparison.compare(old, slow, 0.20).failed
-        assert not comparison.compare(old, same, 0.05).failed
+        assert comparison.compare_reports(old, slow, 0.05).failed
+        assert not comparison.compare_reports(old, slow, 0.20).failed
+        assert not comparison.compare_reports(old, same, 0.05).failed
 
 
 def test_too_few_rounds_are_no_pass() -> None:
     old = reported(measured("a", [[np.full(100, 20_000)] * 2] * 2))
-    found = comparison.compare(old, old, 0.05)
+    found = comparison.compare_reports(old, old, 0.05)
     assert (found.rows[0].change, found.failed) == ("too few rounds", True)
 
 
 def test_an_interval_holds_the_median_though_times_are_tied() -> None:
     for times in ([20_000] * 60 + [40_000] * 40, [5000] * 100):
-        latency = statistics.summarise([[np.array(times)] * 10] * 2)
+        latency = statistics.summarize([[np.array(times)] * 10] * 2)
         assert latency.p50_interval
         assert latency.p50_interval.low <= latency.p50 <= latency.p50_interval.high
 
 
-def test_other_machines_are_compared_only_on_request(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_other_machines_are_compared_only_on_request(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     row = measured("model.int8.tflite", drifting(np.random.default_rng(1)))
     records.write(tmp_path / "old.json", reported(row, machine=replace(HERE, cpu="another")))
     arguments = (
@@ -364,13 +360,13 @@ def test_other_machines_are_compared_only_on_request(mnistkit: Run, workspace: P
 @pytest.mark.parametrize(
     "raw",
     [
-        rounds.Raw((1,), (3,), "", "", ""),
-        rounds.Raw((1,), (10**30,), *["eJwDAAAAAAE="] * 3),
-        rounds.Raw((), (), "", "", ""),
+        RawSamples((1,), (3,), "", "", ""),
+        RawSamples((1,), (10**30,), *["eJwDAAAAAAE="] * 3),
+        RawSamples((), (), "", "", ""),
     ],
 )
 def test_what_was_measured_then_is_checked_before_anything_is_measured(
-    mnistkit: Run, workspace: Path, tmp_path: Path, raw: rounds.Raw
+    mnistkit: Cli, workspace: Path, tmp_path: Path, raw: RawSamples
 ) -> None:
     row = replace(measured("model.int8.tflite", drifting(np.random.default_rng(1))), raw=raw)
     records.write(tmp_path / "old.json", reported(row))
@@ -379,7 +375,7 @@ def test_what_was_measured_then_is_checked_before_anything_is_measured(
     assert outcome.err.count("\n") == 1
 
 
-def test_less_than_is_repeatable_is_no_limit(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_less_than_is_repeatable_is_no_limit(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     records.write(tmp_path / "old.json", reported())
     arguments = ("--compare", tmp_path / "old.json", "--across-machines", "--fail-over", "1%")
     outcome = mnistkit("bench", workspace / "bundle", *arguments)
@@ -390,13 +386,13 @@ def test_less_than_is_repeatable_is_no_limit(mnistkit: Run, workspace: Path, tmp
 def test_what_is_no_longer_measured_is_told_and_nothing_in_common_fails() -> None:
     times = drifting(np.random.default_rng(1))
     old, new = reported(measured("a", times), measured("b", times)), reported(measured("b", times))
-    found = comparison.compare(old, new, 0.05)
-    assert "measured then and not now: a on litert" in latencies.comparison_remarks(found)
-    assert comparison.compare(reported(measured("a", times)), new, 0.05).failed
+    found = comparison.compare_reports(old, new, 0.05)
+    assert "measured then and not now: a on litert" in tables.comparison_remarks(found)
+    assert comparison.compare_reports(reported(measured("a", times)), new, 0.05).failed
 
 
 @pytest.mark.usefixtures("whatever_else_runs")
-def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_regression_exits_1(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6, "--processes", 2)
     assert mnistkit(*arguments, "--json", path).code == 0
@@ -406,10 +402,10 @@ def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) ->
         for row in old.measurements:
             scaled = [
                 [replace(each, times=(each.times * scale).astype(int)) for each in process]
-                for process in rounds.unpack(row.raw)
+                for process in samples.unpack(row.raw)
             ]
-            latency = statistics.summarise(rounds.undisturbed(scaled)[0])
-            rows.append(replace(row, raw=rounds.pack(scaled), latency=latency))
+            latency = statistics.summarize(samples.accepted(scaled)[0])
+            rows.append(replace(row, raw=samples.pack(scaled), latency=latency))
         records.write(path, replace(old, measurements=tuple(rows)))
         outcome = mnistkit(*arguments, "--compare", path, "--fail-over", "20%")
         assert outcome.code == code
@@ -420,40 +416,43 @@ def test_a_regression_exits_1(mnistkit: Run, workspace: Path, tmp_path: Path) ->
 
 
 def test_throttling_a_moving_clock_and_other_programs_are_told() -> None:
-    cool, hot = State(2400, 50, 0.1, 0), State(1500, 85, 0.1, 0x50005)
-    assert taint.of_machine([cool, cool], 0.1) == []
-    assert taint.of_machine([State(None, None, 0.1, None)], 0) == []
-    told = taint.of_machine([cool, hot, cool], 0.5)
+    cool, hot = MachineState(2400, 50, 0.1, 0), MachineState(1500, 85, 0.1, 0x50005)
+    assert reliability.machine_warnings([cool, cool], 0.1) == []
+    assert reliability.machine_warnings([MachineState(None, None, 0.1, None)], 0) == []
+    told = reliability.machine_warnings([cool, hot, cool], 0.5)
     assert told[0] == "the board was held back: throttled, under-voltage"
     assert "from 1,500 to 2,400 MHz" in told[1]
     assert "0.5 cores" in told[2]
-    between, before = State(2400, 80, 0.1, 0x40000), State(2400, 80, 0.1, 0x40000)
-    assert taint.of_machine([cool, between], 0) == ["the board was held back: throttled"]
-    assert taint.of_machine([before, before], 0) == []
+    between, before = MachineState(2400, 80, 0.1, 0x40000), MachineState(2400, 80, 0.1, 0x40000)
+    assert reliability.machine_warnings([cool, between], 0) == ["the board was held back: throttled"]
+    assert reliability.machine_warnings([before, before], 0) == []
 
 
 def test_a_row_that_wavers_is_told() -> None:
     random = np.random.default_rng(1)
-    steady = statistics.summarise(drifting(random))
-    assert taint.of_row(steady, 1.0, steady=True) == []
-    assert "2 processes and 5 rounds" in taint.of_row(statistics.summarise([[np.array([5, 6])]]), 1.0, steady=True)[0]
-    assert "steady" in taint.of_row(steady, 1.0, steady=False)[0]
-    assert "more than 95% of the time" in taint.of_row(steady, 0, steady=True)[0]
-    wavering = statistics.summarise([[np.full(50, 20_000)] * 10, [np.full(50, 40_000)] * 10])
-    assert "p50 uncertain by more than ±3%" in taint.of_row(wavering, 1.0, steady=True)[0]
+    steady = statistics.summarize(drifting(random))
+    assert reliability.measurement_warnings(steady, 1.0, steady=True) == []
+    assert (
+        "2 processes and 5 rounds"
+        in reliability.measurement_warnings(statistics.summarize([[np.array([5, 6])]]), 1.0, steady=True)[0]
+    )
+    assert "steady" in reliability.measurement_warnings(steady, 1.0, steady=False)[0]
+    assert "more than 95% of the time" in reliability.measurement_warnings(steady, 0, steady=True)[0]
+    wavering = statistics.summarize([[np.full(50, 20_000)] * 10, [np.full(50, 40_000)] * 10])
+    assert "p50 uncertain by more than ±3%" in reliability.measurement_warnings(wavering, 1.0, steady=True)[0]
 
 
 def test_strict_exits_4_where_something_is_spoilt(
-    mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnistkit_bench.watch.state", lambda: State(None, None, 0.1, 0x4))
+    monkeypatch.setattr("mnistkit_bench.monitor.read_state", lambda: MachineState(None, None, 0.1, 0x4))
     arguments = ("bench", workspace / "bundle", "--runtime", "litert", *BRIEFLY)
     outcome = mnistkit(*arguments, "--strict")
     assert outcome.code == 4
     assert "* the board was held back: throttled" in outcome.out
     assert mnistkit(*arguments).code == 0
-    monkeypatch.setattr(taint, "of_machine", lambda *_: [])
-    monkeypatch.setattr(taint, "of_row", lambda *_, **__: [])
+    monkeypatch.setattr(reliability, "machine_warnings", lambda *_: [])
+    monkeypatch.setattr(reliability, "measurement_warnings", lambda *_, **__: [])
     assert mnistkit(*arguments, "--strict").code == 0
 
 
@@ -462,10 +461,10 @@ def test_strict_exits_4_where_something_is_spoilt(
 
 @pytest.fixture(scope="module")
 def verified(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> VerifyReport:
-    from mnistkit import cli
+    from mnistkit.cli import main
 
     path = tmp_path_factory.mktemp("verified") / "verify.json"
-    assert cli.run(["verify", str(workspace / "bundle"), "--runtime", "litert", "--json", str(path)]) == 0
+    assert main.run(["verify", str(workspace / "bundle"), "--runtime", "litert", "--json", str(path)]) == 0
     return replace(records.read(path, VerifyReport, ""), bundle_sha256="b")
 
 
@@ -517,7 +516,7 @@ def test_records_of_different_bundles_are_refused(verified: VerifyReport) -> Non
         recommend(replace(verified, bundle_sha256="c"), reported(of(1, 1, "int8", 1)), Limits())
 
 
-def test_the_command_says_what_to_ship(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_to_ship(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     verify, bench = tmp_path / "verify.json", tmp_path / "bench.json"
     assert mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", verify).code == 0
     assert mnistkit("bench", workspace / "bundle", "--runtime", "litert", *BRIEFLY, "--json", bench).code == 0

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import Run
+from support import Cli
 
 from mnistkit.bundle import MANIFEST, Bundle, open_bundle
-from mnistkit.errors import MnistkitError
+from mnistkit.core.errors import MnistkitError
 
 Manifest = dict[str, Any]
 
@@ -84,7 +84,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("command", ["verify", "bench"])
 @pytest.mark.parametrize(("spoil", "message"), SPOILED.values(), ids=SPOILED.keys())
 def test_a_spoiled_bundle_is_refused(
-    mnistkit: Run, bundle: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str, command: str
+    mnistkit: Cli, bundle: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str, command: str
 ) -> None:
     spoil(bundle)
     outcome = mnistkit(command, bundle, "--json", tmp_path / "report.json")
@@ -94,7 +94,7 @@ def test_a_spoiled_bundle_is_refused(
     assert not (tmp_path / "report.json").exists()
 
 
-def test_what_is_no_folder_is_refused(mnistkit: Run, tmp_path: Path) -> None:
+def test_what_is_no_folder_is_refused(mnistkit: Cli, tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
         outcome = mnistkit("verify", path)
         assert outcome.code == 2
@@ -103,7 +103,7 @@ def test_what_is_no_folder_is_refused(mnistkit: Run, tmp_path: Path) -> None:
 
 def with_test_set(bundle: Path, name: str, arrays: dict[str, Any]) -> None:
     """Put these arrays in, with a manifest that vouches for them."""
-    from mnistkit import files
+    from mnistkit.core import files
 
     files.write_npz(bundle / name, arrays)
     key = name.removesuffix(".npz").replace("testset", "test_set")
@@ -122,21 +122,21 @@ def with_test_set(bundle: Path, name: str, arrays: dict[str, Any]) -> None:
     ],
     ids=["no channels", "floats", "empty", "labels short", "unknown label", "reference longer"],
 )
-def test_a_test_set_that_fits_nothing_is_refused(mnistkit: Run, bundle: Path, images: Any, labels: Any) -> None:
+def test_a_test_set_that_fits_nothing_is_refused(mnistkit: Cli, bundle: Path, images: Any, labels: Any) -> None:
     with_test_set(bundle, "testset.npz", {"images": images, "labels": labels})
     outcome = mnistkit("verify", bundle)
     assert outcome.code == 2
     assert "the test set is broken" in outcome.err
 
 
-def test_a_test_set_of_other_arrays_is_refused(mnistkit: Run, bundle: Path) -> None:
+def test_a_test_set_of_other_arrays_is_refused(mnistkit: Cli, bundle: Path) -> None:
     with_test_set(bundle, "reference.npz", {"answers": np.zeros(3)})
     outcome = mnistkit("verify", bundle)
     assert outcome.code == 2
     assert "no array probabilities, test_set_sha256" in outcome.err
 
 
-def test_a_reference_that_holds_no_probabilities_is_refused(mnistkit: Run, bundle: Path) -> None:
+def test_a_reference_that_holds_no_probabilities_is_refused(mnistkit: Cli, bundle: Path) -> None:
     evaluation = open_bundle(bundle).evaluation_set()
     for value in (np.nan, 2, -1):
         probabilities = evaluation.reference.copy()
@@ -148,14 +148,14 @@ def test_a_reference_that_holds_no_probabilities_is_refused(mnistkit: Run, bundl
         assert "no probabilities" in outcome.err
 
 
-def test_images_of_another_size_than_the_artifacts_are_refused(mnistkit: Run, bundle: Path) -> None:
+def test_images_of_another_size_than_the_artifacts_are_refused(mnistkit: Cli, bundle: Path) -> None:
     edit(bundle, lambda manifest: manifest["artifacts"][2]["input"].update(shape=[1, 20, 28, 1]))
     outcome = mnistkit("verify", bundle)
     assert outcome.code == 2
     assert "model.dynamic.tflite does not fit images of 28, 28, 1 and 10 classes" in outcome.err
 
 
-def test_a_reference_made_from_another_test_set_is_refused(mnistkit: Run, bundle: Path) -> None:
+def test_a_reference_made_from_another_test_set_is_refused(mnistkit: Cli, bundle: Path) -> None:
     evaluation = open_bundle(bundle).evaluation_set()
     backwards = {"images": evaluation.images[::-1].copy(), "labels": evaluation.labels[::-1].copy()}
     with_test_set(bundle, "testset.npz", backwards)

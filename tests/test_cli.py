@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import BRIEFLY, Run
+from support import BRIEFLY, Cli
 
-from mnistkit import cli, runtimes
-from mnistkit.commands import options
-from mnistkit.errors import MnistkitError
+from mnistkit import runtimes
+from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
+from mnistkit.core.errors import MnistkitError
 
 COMMAND = [sys.executable, "-m", "mnistkit"]
 
@@ -31,13 +32,13 @@ def test_help_imports_neither_numpy_nor_tensorflow_nor_rich() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_without_a_command_it_shows_help_and_exits_2(mnistkit: Run) -> None:
+def test_without_a_command_it_shows_help_and_exits_2(mnistkit: Cli) -> None:
     outcome = mnistkit()
     assert outcome.code == 2
     assert "Usage: mnistkit" in outcome.err
 
 
-def test_the_version_is_the_packages(mnistkit: Run) -> None:
+def test_the_version_is_the_packages(mnistkit: Cli) -> None:
     from importlib.metadata import version
 
     assert mnistkit("--version").out == f"mnistkit, version {version('mnistkit')}\n"
@@ -53,7 +54,7 @@ def test_the_version_is_the_packages(mnistkit: Run) -> None:
         (("bench", "--seconds", "0"), "0.0 is not in the range"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_code_2(mnistkit: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_usage_is_one_line_and_exit_code_2(mnistkit: Cli, arguments: tuple[str, ...], message: str) -> None:
     outcome = mnistkit(*arguments)
     assert outcome.code == 2
     assert message in outcome.err
@@ -73,7 +74,7 @@ def test_every_error_says_how_to_mend_it() -> None:
     assert str(error) == "the disk is full; free some space"
 
 
-def test_a_bug_is_one_line_that_asks_for_a_report(mnistkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_one_line_that_asks_for_a_report(mnistkit: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> None:
         raise ZeroDivisionError("never mind")
 
@@ -120,10 +121,10 @@ def test_a_missing_extra_names_the_pip_command(
 
 
 def test_a_python_without_tensorflow_is_told_what_works_there(
-    mnistkit: Run, workspace: Path, tmp_path: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, tmp_path: Path, few_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.setattr("mnistkit.extras.NEWEST_FOR_TENSORFLOW", (3, 10))
+    monkeypatch.setattr("mnistkit.core.packages.NEWEST_FOR_TENSORFLOW", (3, 10))
     outcome = mnistkit("export", workspace / "model.keras", "--data", few_digits, "--out", tmp_path / "bundle")
     assert outcome.code == 2
     assert "TensorFlow has no wheel for Python 3." in outcome.err
@@ -177,7 +178,7 @@ def test_an_interrupted_command_leaves_nothing_half_written(
 
 
 def test_a_killed_export_leaves_the_old_bundle_whole(
-    mnistkit: Run, workspace: Path, bundle: Path, few_digits: Path
+    mnistkit: Cli, workspace: Path, bundle: Path, few_digits: Path
 ) -> None:
     arguments = ["export", str(workspace / "model.keras"), "--data", str(few_digits), "--out", str(bundle), "--force"]
     done = interrupt_when("model.float32.onnx", arguments, bundle.parent, signal.SIGKILL)
@@ -224,14 +225,14 @@ def test_a_full_disk_keeps_the_old_bundle(workspace: Path, bundle: Path, few_dig
     assert leaves(bundle.parent) == sorted([bundle.name, *(f"{bundle.name}/{name}" for name in before)])
 
 
-def test_a_summary_of_half_a_workspace_says_what_to_do(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_summary_of_half_a_workspace_says_what_to_do(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     shutil.copy(workspace / "run.json", tmp_path)
     outcome = mnistkit("summary", tmp_path)
     assert outcome.code == 2
     assert "verify.json" in outcome.err
 
 
-def test_a_summary_shows_all_that_is_known(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_summary_shows_all_that_is_known(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     shutil.copy(workspace / "run.json", tmp_path)
     assert mnistkit("verify", workspace / "bundle", "--json", tmp_path / "verify.json").code == 0
     assert mnistkit("bench", workspace / "bundle", *BRIEFLY, "--json", tmp_path / "bench.json").code == 0
@@ -242,4 +243,12 @@ def test_a_summary_shows_all_that_is_known(mnistkit: Run, workspace: Path, tmp_p
 
 
 def test_exit_codes_are_those_that_the_readme_names() -> None:
-    assert (cli.BUG, cli.INTERRUPTED) == (70, 130)
+    assert {code.name: int(code) for code in ExitCode} == {
+        "OK": 0,
+        "CHECK_FAILED": 1,
+        "INVALID_INPUT": 2,
+        "INCONCLUSIVE": 3,
+        "UNSTABLE": 4,
+        "INTERNAL_ERROR": 70,
+        "INTERRUPTED": 130,
+    }

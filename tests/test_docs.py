@@ -9,11 +9,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import BRIEFLY, ROOT, Run
+from support import BRIEFLY, ROOT, Cli
 
 import recipe_records
-from mnistkit import cli, predictions, records
-from mnistkit.recipes import RECIPES
+from mnistkit.cli import main
+from mnistkit.core import records
+from mnistkit.training.recipes import RECIPES
+from mnistkit.verify import predictions
 
 docs = runpy.run_path(str(ROOT / "tools/docs.py"))
 PAGES: list[Path] = docs["pages"]()
@@ -30,7 +32,7 @@ def test_the_schemas_have_not_drifted() -> None:
     assert docs["schema_files"]() == written, "run 'make docs'"
 
 
-def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_what_commands_write_is_as_the_schemas_say(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     bundle = workspace / "bundle"
     results = {
         "bundle": (bundle / "manifest.json").read_text(),
@@ -47,8 +49,8 @@ def test_what_commands_write_is_as_the_schemas_say(mnistkit: Run, workspace: Pat
     results["comparison"] = mnistkit("compare", tmp_path / "saved.npz", tmp_path / "saved.npz", "--json", "-").out
     results["recommendation"] = mnistkit("recommend", *files.values(), "--json", "-").out
     results["doctor"] = mnistkit("doctor", "--json", "-").out
-    head = {"schema": "mnistkit.papers", "version": 1}  # which they carry where they stand by themselves
-    results["papers"] = json.dumps(head | json.loads(results["inspection"])["papers"])
+    head = {"schema": "mnistkit.metadata", "version": 1}  # which they carry where they stand by themselves
+    results["metadata"] = json.dumps(head | json.loads(results["inspection"])["metadata"])
     assert (
         mnistkit("deploy", bundle, "--on", "127.0.0.1:1", "--json", tmp_path / "fleet.json").code == 1
     )  # none is there
@@ -81,7 +83,7 @@ def test_recorded_runs_are_of_the_recipes_as_they_are_now() -> None:
 
 def test_every_command_is_documented() -> None:
     text = (ROOT / "docs/commands.md").read_text()
-    assert [name for name in cli.COMMANDS if f"Usage: mnistkit {name}" not in text] == []
+    assert [name for name in main.COMMANDS if f"Usage: mnistkit {name}" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import doctor, wheels
-from mnistkit.doctor import Checked, DoctorReport
-from mnistkit.machine import Machine, State
+from mnistkit.device import doctor, wheels
+from mnistkit.device.doctor import DoctorReport, RuntimeStatus
+from mnistkit.device.machine import Machine, MachineState
+from mnistkit.device.wheels import WheelPlatform
 from mnistkit.runtimes import RUNTIMES
-from mnistkit.wheels import Place
 
 BOARD = Machine(
     "Raspberry Pi 5 Model B Rev 1.0", 4, "aarch64", "Linux 6.12", governors=("performance",), page_size=4096
 )
-CALM = State(2400, 50, 0.1, 0)
-PI = Place("3.13", "aarch64", "2.41")
+CALM = MachineState(2400, 50, 0.1, 0)
+PI = WheelPlatform("3.13", "aarch64", "2.41")
 
 
-def test_the_runtimes_of_this_environment_load(mnistkit: Run, tmp_path: Path) -> None:
+def test_the_runtimes_of_this_environment_load(mnistkit: Cli, tmp_path: Path) -> None:
     outcome = mnistkit("doctor", "--json", tmp_path / "doctor.json")
     report = json.loads((tmp_path / "doctor.json").read_text())
     loaded = {row["runtime"] for row in report["runtimes"] if row["loads"]}
@@ -33,7 +33,7 @@ def test_the_runtimes_of_this_environment_load(mnistkit: Run, tmp_path: Path) ->
     assert mnistkit("doctor", "--json", tmp_path / "doctor.json").code == 2
 
 
-def test_without_colour_where_none_is_wanted(mnistkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colour_where_none_is_wanted(mnistkit: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in mnistkit("doctor").out
 
@@ -54,7 +54,7 @@ worker.main()
     ],
 )
 def test_a_runtime_that_does_not_load_is_a_problem_and_no_more(
-    mnistkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, reason: str
+    mnistkit: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, reason: str
 ) -> None:
     (tmp_path / "python").write_text(f"#!{sys.executable}\n{CHILD.replace('{spoil}', spoil)}\n")
     (tmp_path / "python").chmod(0o755)
@@ -68,7 +68,7 @@ def test_a_runtime_that_does_not_load_is_a_problem_and_no_more(
 
 
 def test_numpy_2_beside_tflite_runtime_is_told_with_what_mends_it(
-    mnistkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tflite_runtime").mkdir()
     (tmp_path / "tflite_runtime" / "__init__.py").touch()
@@ -94,41 +94,45 @@ def test_numpy_2_beside_tflite_runtime_is_told_with_what_mends_it(
         ("onnxruntime", replace(PI, glibc="2.9"), "needs glibc 2.28, and this is 2.9"),
     ],
 )
-def test_why_there_is_no_wheel(distribution: str, place: Place, reason: str) -> None:
+def test_why_there_is_no_wheel(distribution: str, place: WheelPlatform, reason: str) -> None:
     assert wheels.find(distribution, place) is None
-    assert reason in wheels.why_none(distribution, place)
+    assert reason in wheels.explain_missing(distribution, place)
 
 
 def test_a_board_has_wheels() -> None:
-    for place in (PI, Place("3.11", "aarch64", "2.36")):
+    for place in (PI, WheelPlatform("3.11", "aarch64", "2.36")):
         assert wheels.find("ai-edge-litert", place)
         assert wheels.find("onnxruntime", place)
-    assert wheels.find("tflite-runtime", Place("3.11", "armv7l", "2.36"))
+    assert wheels.find("tflite-runtime", WheelPlatform("3.11", "armv7l", "2.36"))
 
 
 def test_this_environment_is_where_its_own_wheels_fit() -> None:
-    assert wheels.find("onnxruntime", wheels.here())
+    assert wheels.find("onnxruntime", wheels.this_platform())
 
 
 # --- what a board may lack --------------------------------------------------------------------------------------
 
-LOADS = Checked("litert", "tflite", "2.3.0", True, "2.3.0", "", "")
-ONNX = Checked("onnxruntime", "onnx", "1.31.1", True, "1.31.1", "", "")
+LOADS = RuntimeStatus("litert", "tflite", "2.3.0", True, "2.3.0", "", "")
+ONNX = RuntimeStatus("onnxruntime", "onnx", "1.31.1", True, "1.31.1", "", "")
 BROKEN = replace(ONNX, loads=False, reason="died of SIGBUS", remedy="another version")
-ABSENT = Checked("onnxruntime", "onnx", "", False, "1.31.1", "", "pip install 'mnistkit[device]'")
-NONE = Checked("onnxruntime", "onnx", "", False, "", "no wheel for armv7l", "")
+ABSENT = RuntimeStatus("onnxruntime", "onnx", "", False, "1.31.1", "", "pip install 'mnistkit[device]'")
+NONE = RuntimeStatus("onnxruntime", "onnx", "", False, "", "no wheel for armv7l", "")
 
 
 def examined(
-    monkeypatch: pytest.MonkeyPatch, machine: Machine = BOARD, now: State = CALM, *checked: Checked, place: Place = PI
+    monkeypatch: pytest.MonkeyPatch,
+    machine: Machine = BOARD,
+    now: MachineState = CALM,
+    *checked: RuntimeStatus,
+    place: WheelPlatform = PI,
 ) -> DoctorReport:
     by_name = {found.runtime: found for found in checked or (LOADS, ONNX)}
     monkeypatch.setattr(doctor, "this_machine", lambda: machine)
-    monkeypatch.setattr(doctor, "state", lambda: now)
-    monkeypatch.setattr(wheels, "here", lambda: place)
+    monkeypatch.setattr(doctor, "read_state", lambda: now)
+    monkeypatch.setattr(wheels, "this_platform", lambda: place)
     monkeypatch.setattr(doctor, "RUNTIMES", {name: RUNTIMES[name] for name in by_name})
-    monkeypatch.setattr(doctor, "_checked", lambda runtime, *_: by_name[runtime.name])
-    return doctor.examine()
+    monkeypatch.setattr(doctor, "_runtime_status", lambda runtime, *_: by_name[runtime.name])
+    return doctor.run_checks()
 
 
 def test_a_board_that_lacks_nothing_has_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +140,7 @@ def test_a_board_that_lacks_nothing_has_no_findings(monkeypatch: pytest.MonkeyPa
     assert (report.findings, report.has_problem) == ((), False)
 
 
-ARMV7L = Place("3.11", "armv7l", "2.36")
+ARMV7L = WheelPlatform("3.11", "armv7l", "2.36")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,13 @@ ARMV7L = Place("3.11", "armv7l", "2.36")
     ],
 )
 def test_what_is_not_as_it_should_be_is_found(
-    monkeypatch: pytest.MonkeyPatch, machine: Machine, now: State, place: Place, severity: str, what: str, remedy: str
+    monkeypatch: pytest.MonkeyPatch,
+    machine: Machine,
+    now: MachineState,
+    place: WheelPlatform,
+    severity: str,
+    what: str,
+    remedy: str,
 ) -> None:
     report = examined(monkeypatch, machine, now, place=place)
     (found,) = report.findings

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import keras_models
 from mnistkit.bundle import Artifact, Bundle, open_bundle
 from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
 from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
-from mnistkit_export import calibration, optimise
+from mnistkit.training import keras_models
+from mnistkit_export import calibration, passes
 
 NAMES = [
     "model.float32.tflite",
@@ -63,7 +63,7 @@ def test_the_manifest_says_what_the_runtime_finds(opened: Bundle, name: str) -> 
     path = opened.file(entry)
     assert entry.bytes == path.stat().st_size
     assert (entry.macs, entry.parameters) == (2_378_368, 93_322)
-    assert entry.made_with["tensorflow"]
+    assert entry.tool_versions["tensorflow"]
     assert (entry.input.name, entry.output.name) == ("image", "probabilities")
     if entry.format == "onnx":
         import onnxruntime
@@ -154,12 +154,12 @@ def test_calibration_is_seeded_balanced_and_from_the_training_images(digits: Dat
 
 
 def test_images_that_stand_in_the_test_set_are_never_calibrated_on(
-    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     data = dataset.load(few_digits)
     leaking = Dataset("leaking", data.x_train, data.y_train, data.x_train[:300], data.y_train[:300])
     chosen = calibration.choose(leaking, 0)
-    assert chosen.record.refused == 300
+    assert chosen.record.excluded == 300
     known = {image.tobytes() for image in leaking.x_test}
     assert not known & {image.astype(np.uint8).tobytes() for image in chosen.images}
     x, y = data.x_train, data.y_train
@@ -173,7 +173,7 @@ def test_images_that_stand_in_the_test_set_are_never_calibrated_on(
 
 
 def test_a_bundle_that_is_there_is_kept_unless_forced(
-    mnistkit: Run, workspace: Path, bundle: Path, few_digits: Path
+    mnistkit: Cli, workspace: Path, bundle: Path, few_digits: Path
 ) -> None:
     manifest = (bundle / "manifest.json").read_bytes()
     arguments = ("export", workspace / "model.keras", "--out", bundle, "--data", few_digits)
@@ -186,7 +186,7 @@ def test_a_bundle_that_is_there_is_kept_unless_forced(
     assert mnistkit("verify", bundle, "--margin", 5).code == 0
 
 
-def test_a_folder_that_is_no_bundle_is_never_replaced(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_bundle_is_never_replaced(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("ten years' work")
     outcome = mnistkit("export", workspace / "model.keras", "--out", tmp_path, "--force")
     assert outcome.code == 2
@@ -194,7 +194,7 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(mnistkit: Run, workspace: 
     assert (tmp_path / "thesis.txt").read_text() == "ten years' work"
 
 
-def test_a_folder_with_another_kind_of_manifest_is_never_replaced(mnistkit: Run, workspace: Path, bundle: Path) -> None:
+def test_a_folder_with_another_kind_of_manifest_is_never_replaced(mnistkit: Cli, workspace: Path, bundle: Path) -> None:
     (bundle / "notes.txt").write_text("mine")
     outcome = mnistkit("export", workspace / "model.keras", "--out", bundle, "--force")
     assert (outcome.code, "is no bundle" in outcome.err) == (2, True)
@@ -204,7 +204,7 @@ def test_a_folder_with_another_kind_of_manifest_is_never_replaced(mnistkit: Run,
     assert (outcome.code, "is no bundle" in outcome.err) == (2, True)
 
 
-def test_what_a_killed_export_left_does_no_harm(mnistkit: Run, workspace: Path, bundle: Path, few_digits: Path) -> None:
+def test_what_a_killed_export_left_does_no_harm(mnistkit: Cli, workspace: Path, bundle: Path, few_digits: Path) -> None:
     for name in (f".tmp-{os.getpid()}-bundle", f".old-{os.getpid()}-bundle"):
         shutil.copytree(bundle, bundle.with_name(name))
     arguments = ("export", workspace / "model.keras", "--data", few_digits, "--out", bundle, "--force")
@@ -219,7 +219,7 @@ def test_flattening_channels_first_is_kept(digits: Dataset) -> None:
     model = keras.Sequential([keras.Input((28, 28, 1)), *pair])
     images = digits.x_test[:20]
     np.testing.assert_allclose(
-        keras_models.predict(optimise.optimise(model).model, images), keras_models.predict(model, images), atol=1e-6
+        keras_models.predict(passes.optimize(model).model, images), keras_models.predict(model, images), atol=1e-6
     )
 
 
@@ -246,7 +246,7 @@ def spoilt_inside(workspace: Path, path: Path) -> None:
     ids=["absent", "folder", "text", "empty", "cut", "spoilt inside"],
 )
 def test_a_broken_model_is_refused_in_one_line(
-    mnistkit: Run, workspace: Path, tmp_path: Path, make: Callable[[Path, Path], object], message: str
+    mnistkit: Cli, workspace: Path, tmp_path: Path, make: Callable[[Path, Path], object], message: str
 ) -> None:
     make(workspace, tmp_path / "model.keras")
     outcome = mnistkit("export", tmp_path / "model.keras", "--out", tmp_path / "bundle")
@@ -292,7 +292,7 @@ def network(kind: str) -> keras_models.KerasModel:
     ],
 )
 def test_a_model_that_is_no_fitting_classifier_is_refused(
-    mnistkit: Run, few_digits: Path, tmp_path: Path, kind: str, message: str
+    mnistkit: Cli, few_digits: Path, tmp_path: Path, kind: str, message: str
 ) -> None:
     network(kind).save(tmp_path / "model.keras")
     outcome = mnistkit("export", tmp_path / "model.keras", "--out", tmp_path / "bundle", "--data", few_digits)
@@ -302,7 +302,7 @@ def test_a_model_that_is_no_fitting_classifier_is_refused(
 
 
 def test_too_few_calibration_images_are_refused(
-    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     data = dataset.load(few_digits)
     x_train, y_train = data.x_train[:499], data.y_train[:499]

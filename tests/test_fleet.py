@@ -17,12 +17,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import BRIEFLY, ROOT, Outcome, Run
+from support import BRIEFLY, ROOT, Cli, Result
 
 import loopback
 from loopback import Board, Network
-from mnistkit import records
-from mnistkit.fleet import causes, engine, wheel
+from mnistkit.core import records
+from mnistkit.fleet import failures, playbook, wheel
 from mnistkit.fleet.report import FleetReport, Host
 
 IMAGES = "--limit", "200", "--margin", "5"
@@ -96,10 +96,10 @@ def prepared(fleet: Fleet, first: FleetReport) -> Fleet:
 
 
 @pytest.fixture
-def on(prepared: Fleet, mnistkit: Run, tmp_path: Path) -> Run:
+def on(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> Cli:
     """Runs a command on the boards that are among its words; the others are options."""
 
-    def run(command: str, *words: str, **variables: object) -> Outcome:
+    def run(command: str, *words: str, **variables: object) -> Result:
         names = [word for word in words if word in prepared.network.boards]
         options = [word for word in words if word not in names]
         inventory = prepared.inventory(tmp_path, *names, **variables)
@@ -132,7 +132,7 @@ def test_a_board_gets_the_bundle_and_an_environment_in_one_folder(prepared: Flee
         assert [path.name for path in (board.data / "bundles").iterdir()] == [first.bundle_sha256[:16]]
 
 
-def test_deploying_again_changes_nothing(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_deploying_again_changes_nothing(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in prepared.network.boards["pi-a"].data.rglob("*")}
     outcome = on("deploy", "pi-a", "pi-b")
     assert outcome.code == 0, outcome.err
@@ -140,7 +140,7 @@ def test_deploying_again_changes_nothing(on: Run, prepared: Fleet, tmp_path: Pat
     assert {path: path.stat().st_mtime_ns for path in prepared.network.boards["pi-a"].data.rglob("*")} == before
 
 
-def test_what_was_spoilt_there_is_mended(on: Run, prepared: Fleet, first: FleetReport, tmp_path: Path) -> None:
+def test_what_was_spoilt_there_is_mended(on: Cli, prepared: Fleet, first: FleetReport, tmp_path: Path) -> None:
     board = prepared.prepared("pi-spoilt")
     bundle = board.data / "bundles" / first.bundle_sha256[:16]
     content = bytearray((bundle / "model.int8.tflite").read_bytes())
@@ -154,10 +154,10 @@ def test_what_was_spoilt_there_is_mended(on: Run, prepared: Fleet, first: FleetR
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
 
 
-def test_an_installation_that_was_broken_off_is_made_anew(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_an_installation_that_was_broken_off_is_made_anew(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     board = prepared.prepared("pi-half")
-    (board.data / "env/whole").unlink()
-    (package,) = board.data.glob("env/lib/*/site-packages/mnistkit/cli.py")
+    (board.data / "env/.complete").unlink()
+    (package,) = board.data.glob("env/lib/*/site-packages/mnistkit/cli/main.py")
     package.unlink()
     outcome = on("deploy", "pi-half")
     assert outcome.code == 0, outcome.out
@@ -165,7 +165,7 @@ def test_an_installation_that_was_broken_off_is_made_anew(on: Run, prepared: Fle
     assert package.exists()
 
 
-def test_another_mnistkit_needs_no_wheelhouse_sent_again(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_another_mnistkit_needs_no_wheelhouse_sent_again(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     board = prepared.prepared("pi-older")
     other = wheel.build(tmp_path / "other")
     with zipfile.ZipFile(other, "a") as archive:
@@ -184,7 +184,7 @@ def test_another_mnistkit_needs_no_wheelhouse_sent_again(on: Run, prepared: Flee
     assert numpy.exists()
 
 
-def test_boards_verify_as_this_machine_does(on: Run, tmp_path: Path) -> None:
+def test_boards_verify_as_this_machine_does(on: Cli, tmp_path: Path) -> None:
     outcome = on("verify", "pi-a", "pi-b", *IMAGES)
     assert outcome.code == 0, outcome.err
     report = read(tmp_path)
@@ -193,8 +193,8 @@ def test_boards_verify_as_this_machine_does(on: Run, tmp_path: Path) -> None:
     for host in report.hosts:
         assert host.verify
         assert host.comparison
-        assert len(host.verify.rows) == len(host.comparison.pairings) == 7
-        assert {pairing.images_differ for pairing in host.comparison.pairings} == {0}
+        assert len(host.verify.rows) == len(host.comparison.artifacts) == 7
+        assert {pairing.images_differ for pairing in host.comparison.artifacts} == {0}
         assert (host.verify.images, host.verify.margin) == (200, 5)
     assert [(row.measure, row.hosts) for row in report.spread] == [("accuracy", 2)] * 7
     assert outcome.out.count("PASS") == 2
@@ -202,13 +202,13 @@ def test_boards_verify_as_this_machine_does(on: Run, tmp_path: Path) -> None:
     jsonschema.validate(json.loads((tmp_path / "fleet.json").read_text()), schema)
 
 
-def test_too_few_images_on_a_board_are_exit_code_3(on: Run) -> None:
+def test_too_few_images_on_a_board_are_exit_code_3(on: Cli) -> None:
     few = "--limit", "20", "--runtime", "litert"
     assert on("verify", "pi-a", *few).code == 3
     assert on("verify", "pi-a", *few, "--allow-inconclusive").code == 0
 
 
-def test_boards_measure_themselves(on: Run, tmp_path: Path) -> None:
+def test_boards_measure_themselves(on: Cli, tmp_path: Path) -> None:
     outcome = on("bench", "pi-a", "pi-b", *BRIEFLY, "--runtime", "litert")
     assert outcome.code == 0, outcome.err
     report = read(tmp_path)
@@ -219,7 +219,7 @@ def test_boards_measure_themselves(on: Run, tmp_path: Path) -> None:
     assert all(0 < row.lowest <= row.median <= row.highest for row in report.spread)
 
 
-def test_what_boards_bring_home_is_kept_on_request(on: Run, mnistkit: Run, tmp_path: Path) -> None:
+def test_what_boards_fetch_result_is_kept_on_request(on: Cli, mnistkit: Cli, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     assert on("verify", "pi-a", *IMAGES, "--keep", str(kept)).code == 0
     assert on("bench", "pi-a", *BRIEFLY, "--keep", str(kept)).code == 0
@@ -229,10 +229,10 @@ def test_what_boards_bring_home_is_kept_on_request(on: Run, mnistkit: Run, tmp_p
     assert mnistkit("recommend", kept / "pi-a/verify.json", kept / "pi-a/bench.json").code == 0
 
 
-def test_a_board_that_emulates_its_processor_refuses_to_bench(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_a_board_that_emulates_its_processor_refuses_to_bench(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     board = prepared.prepared("pi-emulated")
     (packages,) = board.data.glob("env/lib/*/site-packages")
-    (packages / "emulated.pth").write_text("import mnistkit.machine as m; m._is_emulated = lambda: True\n")
+    (packages / "emulated.pth").write_text("import mnistkit.device.machine as m; m._is_emulated = lambda: True\n")
     outcome = on("bench", "pi-a", "pi-emulated", *BRIEFLY, "--runtime", "litert")
     assert outcome.code == 1
     found = hosts(tmp_path)
@@ -243,7 +243,7 @@ def test_a_board_that_emulates_its_processor_refuses_to_bench(on: Run, prepared:
     assert found["pi-emulated"].remedy == "measure on the device"
 
 
-def test_boards_that_fail_hold_up_no_other(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_boards_that_fail_hold_up_no_other(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     network = prepared.network
     network.add("pi-down")
     network.add("pi-stranger", known=False).switch_on()
@@ -267,7 +267,7 @@ def test_boards_that_fail_hold_up_no_other(on: Run, prepared: Fleet, tmp_path: P
     assert "pi-stranger" not in (network.folder / "known_hosts").read_text()
 
 
-def test_those_that_failed_can_be_run_alone(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_those_that_failed_can_be_run_alone(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     late = prepared.prepared("pi-late")
     late.cut_power()
     assert on("verify", "pi-a", "pi-late", *IMAGES).code == 1
@@ -279,7 +279,7 @@ def test_those_that_failed_can_be_run_alone(on: Run, prepared: Fleet, tmp_path: 
     assert "no board failed in the last run" in outcome.err
 
 
-def test_a_run_that_is_broken_off_can_be_continued(prepared: Fleet, mnistkit: Run, tmp_path: Path) -> None:
+def test_a_run_that_is_broken_off_can_be_continued(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
     board = prepared.network.boards["pi-b"]
     inventory = prepared.inventory(tmp_path, "pi-b")
     arguments = "--inventory", str(inventory), "--wheelhouse", str(prepared.wheelhouse)
@@ -296,7 +296,7 @@ def test_a_run_that_is_broken_off_can_be_continued(prepared: Fleet, mnistkit: Ru
     assert [host["host"] for host in json.loads(outcome.out)["hosts"]] == ["pi-b"]
 
 
-def test_a_pattern_chooses_boards(on: Run, tmp_path: Path) -> None:
+def test_a_pattern_chooses_boards(on: Cli, tmp_path: Path) -> None:
     assert on("deploy", "pi-a", "pi-b", "--only", "*-b").code == 0
     assert list(hosts(tmp_path)) == ["pi-b"]
     outcome = on("deploy", "pi-a", "--only", "tower")
@@ -304,7 +304,7 @@ def test_a_pattern_chooses_boards(on: Run, tmp_path: Path) -> None:
     assert "check the inventory and --only" in outcome.err
 
 
-def test_a_board_that_loses_its_power_in_the_middle_is_reported(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_a_board_that_loses_its_power_in_the_middle_is_reported(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     board = prepared.prepared("pi-cut")
     over = threading.Event()
 
@@ -324,7 +324,7 @@ def test_a_board_that_loses_its_power_in_the_middle_is_reported(on: Run, prepare
     assert (found["pi-cut"].status, found["pi-cut"].problem) == ("unreachable", "the connection was lost at 'Run'")
 
 
-def test_a_full_disk_is_that_boards_failure_alone(on: Run, prepared: Fleet, tmp_path: Path) -> None:
+def test_a_full_disk_is_that_boards_failure_alone(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
     board = prepared.network.add("pi-full")
     board.data.mkdir(parents=True)
     mounted = shutil.which("mount") and subprocess.run(
@@ -346,14 +346,14 @@ def test_a_full_disk_is_that_boards_failure_alone(on: Run, prepared: Fleet, tmp_
     assert read(tmp_path).bundle_sha256[:16] not in left
 
 
-def test_a_board_without_the_python_says_so(on: Run, tmp_path: Path) -> None:
+def test_a_board_without_the_python_says_so(on: Cli, tmp_path: Path) -> None:
     assert on("deploy", "pi-a", mnistkit_python="python3.99").code == 1
     host = hosts(tmp_path)["pi-a"]
     assert host.problem == "it has no python3.99"
     assert host.remedy == "install it there, or set mnistkit_python"
 
 
-def test_no_secret_is_told(prepared: Fleet, mnistkit: Run, tmp_path: Path) -> None:
+def test_no_secret_is_told(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
     board = prepared.network.add("pi-secret")
     (board.home / ".config/pip").mkdir(parents=True)
     index = f"http://user:{SECRET}@127.0.0.1:9/simple"
@@ -372,7 +372,7 @@ def test_no_secret_is_told(prepared: Fleet, mnistkit: Run, tmp_path: Path) -> No
 
 def test_the_playbook_works_without_mnistkits_command(prepared: Fleet, tmp_path: Path) -> None:
     inventory = prepared.inventory(tmp_path, "pi-a")
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(engine.PLAYBOOK)]
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook.PLAYBOOK)]
     command += ["-e", f"mnistkit_bundle={os.path.relpath(prepared.bundle, tmp_path)}"]
     command += [
         "-e",
@@ -397,7 +397,7 @@ def test_the_wheel_is_the_same_each_time_and_holds_the_playbook(tmp_path: Path) 
 
 
 def test_without_an_installation_the_wheel_must_be_named(
-    mnistkit: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_found(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
@@ -424,7 +424,7 @@ def test_without_an_installation_the_wheel_must_be_named(
     ],
 )
 def test_bad_usage_is_one_line(
-    mnistkit: Run,
+    mnistkit: Cli,
     workspace: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -453,6 +453,6 @@ def test_bad_usage_is_one_line(
 )
 def test_reasons_are_told_in_words(said: str, problem: str) -> None:
     reached = not said.startswith("unreachable")
-    found, remedy = causes.explain("Step", {"msg": "Task failed.", "stderr": said}, reached=reached, begun=False)
+    found, remedy = failures.explain("Step", {"msg": "Task failed.", "stderr": said}, reached=reached, begun=False)
     assert found.startswith(problem)
     assert remedy

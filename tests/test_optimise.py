@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnistkit import keras_models
 from mnistkit.data.dataset import Dataset
-from mnistkit_export.chain import Stage, put_together, take_apart
-from mnistkit_export.cropping import crop
-from mnistkit_export.folding import fold
-from mnistkit_export.naming import layer_of, readable, traceable
-from mnistkit_export.optimise import leave, optimise, with_softmax, without_leftovers
+from mnistkit.training import keras_models
+from mnistkit_export.passes import copy_unchanged, optimize, remove_training_layers, with_softmax
+from mnistkit_export.passes.crop import crop
+from mnistkit_export.passes.fold import fold
+from mnistkit_export.passes.sequential import LayerSpec, rebuild, to_layer_specs
+from mnistkit_export.tensor_names import find_layer, to_converter_name, to_layer_name
 
 
 def layer(kind: str, *arguments: Any, **options: Any) -> Any:
@@ -48,17 +48,17 @@ def check_same(one: keras_models.KerasModel, other: keras_models.KerasModel) -> 
     )
 
 
-def stages_of(model: keras_models.KerasModel) -> list[Stage]:
-    stages = take_apart(model)
+def stages_of(model: keras_models.KerasModel) -> list[LayerSpec]:
+    stages = to_layer_specs(model)
     assert stages is not None
     return stages
 
 
-def rebuilt(model: keras_models.KerasModel, stages: list[Stage]) -> keras_models.KerasModel:
-    return put_together(stages, tuple(model.inputs[0].shape[1:]), "rebuilt")
+def rebuilt(model: keras_models.KerasModel, stages: list[LayerSpec]) -> keras_models.KerasModel:
+    return rebuild(stages, tuple(model.inputs[0].shape[1:]), "rebuilt")
 
 
-def kinds(stages: list[Stage]) -> list[str]:
+def kinds(stages: list[LayerSpec]) -> list[str]:
     return [stage.name for stage in stages]
 
 
@@ -173,19 +173,19 @@ def test_cropping_never_changes_an_answer(
 
 def test_the_trained_cnn_keeps_its_answers_and_loses_work(workspace: Path, digits: Dataset) -> None:
     model = keras_models.load(workspace / "model.keras")
-    prepared = optimise(model)
+    prepared = optimize(model)
     given = digits.x_test[:500]
     np.testing.assert_allclose(
         keras_models.predict(prepared.model, given), keras_models.predict(model, given), atol=1e-6
     )
     assert (keras_models.count_macs(model), keras_models.count_macs(prepared.model)) == (2_794_240, 2_378_368)
-    assert len(prepared.steps) == 3
+    assert len(prepared.passes) == 3
 
 
 def test_what_training_alone_needs_is_gone() -> None:
     leftovers = layer("RandomRotation", 0.1), layer("GaussianNoise", 1.0), layer("Dropout", 0.5)
     model = network(*leftovers, layer("Conv2D", 3, 3), layer("SpatialDropout2D", 0.5), *end())
-    stages = without_leftovers(stages_of(model))
+    stages = remove_training_layers(stages_of(model))
     assert kinds(stages) == ["Conv2D", "Flatten", "Dense"]
     check_same(model, rebuilt(model, stages))
 
@@ -196,7 +196,7 @@ def test_models_within_models_are_taken_apart() -> None:
     image = keras.Input((28, 28, 1))
     model = keras.Model(image, layer("Dense", 10, activation="softmax")(layer("Flatten")(inner(image))))
     assert kinds(stages_of(model)) == ["Conv2D", "BatchNormalization", "ReLU", "Flatten", "Dense"]
-    check_same(model, optimise(model).model)
+    check_same(model, optimize(model).model)
 
 
 def test_a_network_with_branches_is_left_as_it_is_but_for_its_shapes() -> None:
@@ -205,16 +205,16 @@ def test_a_network_with_branches_is_left_as_it_is_but_for_its_shapes() -> None:
     one = layer("Conv2D", 2, 3, padding="same")(layer("Rescaling", 1 / 255)(image))
     both = layer("Add")([one, layer("Conv2D", 2, 1)(image)])
     model = keras.Model(image, layer("Dense", 10, activation="softmax")(layer("Flatten")(layer("Dropout", 0.5)(both))))
-    assert take_apart(model) is None
-    prepared = optimise(model)
-    assert prepared.steps == ("shapes made constant",)
+    assert to_layer_specs(model) is None
+    prepared = optimize(model)
+    assert prepared.passes == ("shapes made constant",)
     check_same(model, prepared.model)
 
 
 def test_nothing_is_done_where_that_is_asked_for(workspace: Path) -> None:
     model = keras_models.load(workspace / "model.keras")
-    prepared = leave(model)
-    assert prepared.steps == ()
+    prepared = copy_unchanged(model)
+    assert prepared.passes == ()
     assert keras_models.count_macs(prepared.model) == keras_models.count_macs(model)
     check_same(model, prepared.model)
 
@@ -228,7 +228,7 @@ def test_logits_become_probabilities(kind: str) -> None:
     logits = keras_models.predict(model, images(model))
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(keras_models.predict(with_softmax(model), images(model)), expected, atol=1e-6)
-    assert take_apart(with_softmax(model)) is not None
+    assert to_layer_specs(with_softmax(model)) is not None
 
 
 # --- names ------------------------------------------------------------------------------------------------------
@@ -245,9 +245,9 @@ def test_logits_become_probabilities(kind: str) -> None:
     ],
 )
 def test_a_tensors_layer_is_read_off_its_path(path: str, expected: str | None) -> None:
-    assert layer_of(path, ("conv2d", "conv2d-1", "re_lu-1")) == expected
+    assert find_layer(path, ("conv2d", "conv2d-1", "re_lu-1")) == expected
 
 
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_12", "my_dense", "a_1_2"])
 def test_names_come_back(name: str) -> None:
-    assert readable(traceable(name)) == name
+    assert to_layer_name(to_converter_name(name)) == name

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from support import BRIEFLY, ROOT
 
-from mnistkit import __version__, cli
+from mnistkit import __version__
+from mnistkit.cli import main
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -60,7 +61,7 @@ def test_help_of_every_command_needs_click_alone(wheel: Path, tmp_path: Path) ->
     programs = environment(tmp_path / "env")
     install(programs, "click")
     install(programs, "--no-deps", wheel)
-    for command in (*cli.COMMANDS, "data fetch", "data show"):
+    for command in (*main.COMMANDS, "data fetch", "data show"):
         assert f"Usage: mnistkit {command}" in run(programs / "mnistkit", *command.split(), "--help")
     assert "data" in run(programs / "python", "-m", "mnistkit", "--help")
     told = subprocess.run([programs / "mnistkit", "doctor"], capture_output=True, text=True, check=False)
@@ -110,7 +111,7 @@ def test_preflight_says_why_not_and_what_to_do(version: tuple[int, ...], machine
 def test_the_python_range_is_the_packages_own() -> None:
     import tomllib
 
-    from mnistkit import pythons
+    from mnistkit.core import python_versions
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["requires-python"] == ">={}.{}".format(*pythons.OLDEST)
+    assert project["requires-python"] == ">={}.{}".format(*python_versions.OLDEST)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from mnistkit import paired
+from mnistkit.verify import paired
 
 counts = st.integers(0, 400)
 
@@ -31,7 +31,7 @@ def test_the_p_value_of_a_million_images_is_no_overflow() -> None:
 
 def test_the_interval_is_that_of_a_worked_example() -> None:
     """Bentur et al. 2009, as in Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables, ch. 8."""
-    found = paired.difference(lost=7, gained=1, images=21)
+    found = paired.tango_interval(lost=7, gained=1, images=21)
     assert (round(found.low, 3), round(found.high, 3)) == (-0.517, -0.026)
 
 
@@ -52,7 +52,7 @@ def score(lost: int, gained: int, images: int, delta: float) -> float:
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 500))
 def test_at_the_bounds_the_observed_difference_is_just_significant(lost: int, gained: int, agreed: int) -> None:
     images = lost + gained + agreed
-    found = paired.difference(lost, gained, images)
+    found = paired.tango_interval(lost, gained, images)
     assert score(lost, gained, images, found.low) == pytest.approx(stats.norm.ppf(0.975), abs=1e-3)
     assert score(lost, gained, images, found.high) == pytest.approx(stats.norm.ppf(0.025), abs=1e-3)
 
@@ -60,7 +60,7 @@ def test_at_the_bounds_the_observed_difference_is_just_significant(lost: int, ga
 @given(counts, counts, st.integers(1, 10_000))
 def test_the_interval_holds_the_difference_and_is_odd(lost: int, gained: int, more: int) -> None:
     images = lost + gained + more
-    found, mirrored = paired.difference(lost, gained, images), paired.difference(gained, lost, images)
+    found, mirrored = paired.tango_interval(lost, gained, images), paired.tango_interval(gained, lost, images)
     assert -1 <= found.low < (gained - lost) / images < found.high <= 1
     assert mirrored.low == pytest.approx(-found.high, abs=1e-12)
 
@@ -68,7 +68,7 @@ def test_the_interval_holds_the_difference_and_is_odd(lost: int, gained: int, mo
 @pytest.mark.parametrize(("lost", "gained"), [(5, 0), (0, 5), (5, 5), (0, 0), (1, 0)])
 def test_an_interval_where_all_or_no_answers_differ_is_finite(lost: int, gained: int) -> None:
     for images in {max(1, lost + gained), 10_000}:
-        found = paired.difference(lost, gained, images)
+        found = paired.tango_interval(lost, gained, images)
         assert -1 <= found.low <= (gained - lost) / images <= found.high <= 1
         assert found.low < found.high
 
@@ -78,7 +78,7 @@ def test_the_interval_covers_the_truth_in_19_of_20(loss: float, gain: float, ima
     """Experiments drawn at random: the level holds where images that differ are few, as they are here."""
     random = np.random.default_rng(5)
     drawn = random.multinomial(images, [loss, gain, 1 - loss - gain], size=2000)
-    found = [paired.difference(lost, gained, images) for lost, gained, _ in drawn.tolist()]
+    found = [paired.tango_interval(lost, gained, images) for lost, gained, _ in drawn.tolist()]
     covered = np.mean([interval.low <= gain - loss <= interval.high for interval in found])
     assert 0.935 <= covered <= 0.97
 
@@ -88,12 +88,12 @@ def test_the_number_that_settles_it_is_the_least(lost: int, gained: int, more: i
     images = lost + gained + more
 
     def settled(count: int) -> bool:
-        found = paired.difference(lost * count / images, gained * count / images, count)
+        found = paired.tango_interval(lost * count / images, gained * count / images, count)
         return found.low > -margin or found.high < -margin
 
-    found = paired.images_to_settle(lost, gained, images, margin)
+    found = paired.required_images(lost, gained, images, margin)
     if found is None:
-        assert not settled(paired.MOST // 2)
+        assert not settled(paired.MAX_REQUIRED_IMAGES // 2)
     elif found > images:
         assert settled(found)
         assert not settled(found - 1)
@@ -103,4 +103,4 @@ def test_the_number_that_settles_it_is_the_least(lost: int, gained: int, more: i
 
 
 def test_a_loss_of_just_the_margin_is_never_settled() -> None:
-    assert paired.images_to_settle(lost=20, gained=0, images=10_000, margin=0.002) is None
+    assert paired.required_images(lost=20, gained=0, images=10_000, margin=0.002) is None

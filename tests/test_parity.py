@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnistkit import paired, parity, sampling
+from mnistkit.data.sampling import proportional
+from mnistkit.verify import paired, parity
 
 
 def one_hot(labels: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -33,16 +34,16 @@ def test_figures_are_those_of_a_plain_count(triples: NDArray[np.int64]) -> None:
     found = parity.compare(one_hot(expected), one_hot(answered), true, margin=100)
     count = len(true)
     rows = triples.tolist()
-    broken = sum(before == label != after for before, after, label in rows)
-    mended = sum(before != label == after for before, after, label in rows)
-    assert (found.images, found.broken, found.mended) == (count, broken, mended)
+    regressions = sum(before == label != after for before, after, label in rows)
+    fixes = sum(before != label == after for before, after, label in rows)
+    assert (found.images, found.regressions, found.fixes) == (count, regressions, fixes)
     assert found.accuracy == pytest.approx(sum(answered == true) / count)
     assert found.original_accuracy == pytest.approx(sum(expected == true) / count)
-    assert found.difference == pytest.approx(100 * (mended - broken) / count)
+    assert found.difference == pytest.approx(100 * (fixes - regressions) / count)
     assert found.agreement == pytest.approx(sum(answered == expected) / count)
-    assert found.p_value == paired.mcnemar(broken, mended)
-    assert found.largest_change == (expected != answered).any()
-    assert found.mean_change == pytest.approx(2 * sum(expected != answered) / (10 * count), rel=1e-5)
+    assert found.p_value == paired.mcnemar(regressions, fixes)
+    assert found.max_difference == (expected != answered).any()
+    assert found.mean_difference == pytest.approx(2 * sum(expected != answered) / (10 * count), rel=1e-5)
     assert np.sum(found.confusion) == count
     for label in range(10):
         of_class = [row for row in rows if row[2] == label]
@@ -60,8 +61,8 @@ def test_flips_are_the_images_that_only_one_has_right(triples: NDArray[np.int64]
     indices = 10 + 2 * np.arange(len(true))
     found = parity.flips(one_hot(expected), one_hot(answered), true, indices)
     counted = parity.compare(one_hot(expected), one_hot(answered), true, margin=1)
-    assert sum(flip.broken for flip in found) == counted.broken
-    assert sum(not flip.broken for flip in found) == counted.mended
+    assert sum(flip.is_regression for flip in found) == counted.regressions
+    assert sum(not flip.is_regression for flip in found) == counted.fixes
     for flip in found:
         place = (flip.index - 10) // 2
         assert (flip.original, flip.artifact, flip.label) == tuple(triples[place])
@@ -71,30 +72,30 @@ def test_flips_are_the_images_that_only_one_has_right(triples: NDArray[np.int64]
 @pytest.mark.parametrize(
     ("broken", "verdict"), [(0, "PASS"), (9, "PASS"), (13, "INCONCLUSIVE"), (20, "INCONCLUSIVE"), (40, "FAIL")]
 )
-def test_the_whole_interval_decides(broken: int, verdict: str) -> None:
-    found = parity.compare(*with_broken(broken), margin=0.2)
+def test_the_whole_interval_decides(regressions: int, verdict: str) -> None:
+    found = parity.compare(*with_broken(regressions), margin=0.2)
     assert found.verdict == verdict
     assert (found.reason == "") == (verdict == "PASS")
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.05, 1))
-def test_a_verdict_says_where_the_interval_lies(broken: int, mended: int, margin: float) -> None:
-    reference, answers, true = with_broken(broken, 3000)
-    reference[-mended or len(reference) :] = one_hot(np.array(1))
+def test_a_verdict_says_where_the_interval_lies(regressions: int, fixes: int, margin: float) -> None:
+    reference, answers, true = with_broken(regressions, 3000)
+    reference[-fixes or len(reference) :] = one_hot(np.array(1))
     found = parity.compare(reference, answers, true, margin)
     low, high = found.interval.low, found.interval.high
     assert found.verdict == ("PASS" if low > -margin else "FAIL" if high < -margin else "INCONCLUSIVE")
     assert low < found.difference < high
     if found.verdict != "INCONCLUSIVE":
-        assert found.images_to_settle is None
+        assert found.required_images is None
 
 
 def test_fewer_images_with_the_same_rates_are_inconclusive_and_say_how_many_would_do() -> None:
     few, many = (parity.compare(*with_broken(images // 2000, images), margin=0.2) for images in (2000, 10_000))
     assert (few.verdict, many.verdict) == ("INCONCLUSIVE", "PASS")
     assert few.interval.low < many.interval.low
-    assert few.images_to_settle
-    assert 2000 < few.images_to_settle <= 10_000
+    assert few.required_images
+    assert 2000 < few.required_images <= 10_000
 
 
 def test_float32_that_differs_by_more_than_rounding_fails() -> None:
@@ -115,7 +116,7 @@ def test_answers_that_are_not_finite_fail_and_have_finite_figures(value: float) 
     found = parity.compare(reference, answers, true, margin=100)
     assert found.verdict == "FAIL"
     assert "not finite" in found.reason
-    assert np.isfinite([found.largest_change, found.mean_change, found.accuracy]).all()
+    assert np.isfinite([found.max_difference, found.mean_difference, found.accuracy]).all()
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(1.5, "FAIL"), (-0.5, "FAIL"), (1.005, "PASS")])
@@ -143,9 +144,9 @@ def test_a_sample_has_the_classes_in_their_shares(labels: list[int], data: st.Da
     count = data.draw(st.integers(1, len(labels)))
     seed = data.draw(st.integers(0, 2**32))
     array = np.array(labels)
-    found = sampling.proportional(array, count, seed)
+    found = proportional(array, count, seed)
     assert len(found) == count
     assert (np.diff(found) > 0).all()
-    assert (found == sampling.proportional(array, count, seed)).all()
+    assert (found == proportional(array, count, seed)).all()
     shares = np.bincount(array, minlength=5) * count / len(array)
     assert (np.abs(np.bincount(array[found], minlength=5) - shares) < 1).all()

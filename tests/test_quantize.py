@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import BRIEFLY, Run
+from support import BRIEFLY, Cli
 
-from mnistkit import files, keras_models
 from mnistkit.bundle import open_bundle
-from mnistkit_export import exporter, onnx_file, tflite_file
-from mnistkit_export.layers import Storage
-from mnistkit_export.plan import Options
+from mnistkit.core import files
+from mnistkit.formats import onnx_file, tflite_file
+from mnistkit.training import keras_models
+from mnistkit_export import exporter
+from mnistkit_export.layer_tensors import QuantParams
+from mnistkit_export.plan import ExportOptions
 
 FILES: dict[str, Any] = {"tflite": tflite_file, "onnx": onnx_file}
 
@@ -45,13 +47,13 @@ def fragile(workspace: Path, tmp_path: Path) -> Path:
     return tmp_path / "fragile.keras"
 
 
-def verdicts(mnistkit: Run, bundle: Path, margin: float = 0.2) -> dict[str, str]:
+def verdicts(mnistkit: Cli, bundle: Path, margin: float = 0.2) -> dict[str, str]:
     arguments = ("--runtime", "litert", "--runtime", "onnxruntime", "--margin", margin, "--json", "-")
     rows = json.loads(mnistkit("verify", bundle, *arguments).out)["rows"]
     return {row["artifact"]: row["parity"]["verdict"] for row in rows}
 
 
-def test_diagnose_names_the_layer_that_quantization_ruins(mnistkit: Run, fragile: Path, tmp_path: Path) -> None:
+def test_diagnose_names_the_layer_that_quantization_ruins(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
     only = ("--quantize", "float32", "--quantize", "int8")
     assert mnistkit("export", fragile, *only).code == 0
     failed = verdicts(mnistkit, tmp_path / "bundle")
@@ -71,27 +73,27 @@ def test_diagnose_names_the_layer_that_quantization_ruins(mnistkit: Run, fragile
         assert min(layer["activations"]["snr_db"] for layer in others if layer["activations"]["snr_db"]) < 10
 
 
-def test_accuracy_control_spares_a_few_layers_and_passes(mnistkit: Run, fragile: Path, tmp_path: Path) -> None:
+def test_accuracy_control_spares_a_few_layers_and_passes(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
     outcome = mnistkit("export", fragile, "--quantize", "int8", "--max-drop", 0.2)
     assert outcome.code == 0, outcome.err
     assert set(verdicts(mnistkit, tmp_path / "bundle").values()) == {"PASS"}
     for artifact in open_bundle(tmp_path / "bundle").manifest.artifacts:
-        assert artifact.control is not None
-        assert list(artifact.control.float_layers) == ruined(fragile)
-        assert artifact.control.drop <= 0.2
-        assert artifact.control.images == 10_000
+        assert artifact.accuracy_control is not None
+        assert list(artifact.accuracy_control.float_layers) == ruined(fragile)
+        assert artifact.accuracy_control.drop <= 0.2
+        assert artifact.accuracy_control.images == 10_000
         assert artifact.bytes < 200_000  # the wide layers are still in eight bits
 
 
-def test_control_leaves_a_network_alone_that_is_right(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_control_leaves_a_network_alone_that_is_right(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     options = ("--quantize", "int8", "--format", "tflite", "--max-drop", 0.5)
     assert mnistkit("export", workspace / "model.keras", "--out", tmp_path / "b", *options).code == 0
     (artifact,) = open_bundle(tmp_path / "b").manifest.artifacts
-    assert artifact.control is not None
-    assert artifact.control.float_layers == ()
+    assert artifact.accuracy_control is not None
+    assert artifact.accuracy_control.float_layers == ()
 
 
-def test_a_network_can_go_back_to_float_entirely(mnistkit: Run, fragile: Path, tmp_path: Path) -> None:
+def test_a_network_can_go_back_to_float_entirely(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
     source = fragile.with_name("worse.keras")
     model = keras_models.load(fragile)
     last = model.layers[-1]
@@ -101,15 +103,15 @@ def test_a_network_can_go_back_to_float_entirely(mnistkit: Run, fragile: Path, t
     options = ("--quantize", "int8", "--format", "tflite", "--max-drop", 0)
     assert mnistkit("export", source, "--out", tmp_path / "b", *options).code == 0
     for artifact in open_bundle(tmp_path / "b").manifest.artifacts:
-        assert artifact.control is not None
-        assert artifact.control.drop <= 0
-        assert len(artifact.control.float_layers) >= 3
+        assert artifact.accuracy_control is not None
+        assert artifact.accuracy_control.drop <= 0
+        assert len(artifact.accuracy_control.float_layers) >= 3
 
 
 # --- the same again ---------------------------------------------------------------------------------------------
 
 
-def test_the_same_model_gives_the_same_bytes(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_the_same_model_gives_the_same_bytes(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     first = open_bundle(workspace / "bundle")
     assert mnistkit("export", workspace / "model.keras", "--out", tmp_path / "again").code == 0
     again = open_bundle(tmp_path / "again")
@@ -120,7 +122,7 @@ def test_the_same_model_gives_the_same_bytes(mnistkit: Run, workspace: Path, tmp
 # --- papers -----------------------------------------------------------------------------------------------------
 
 
-def test_every_artifact_carries_its_papers(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_every_artifact_carries_its_papers(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     bundle = open_bundle(workspace / "bundle")
     for artifact in bundle.manifest.artifacts:
         lone = tmp_path / f"renamed.{artifact.format}"
@@ -137,7 +139,7 @@ def test_every_artifact_carries_its_papers(mnistkit: Run, workspace: Path, tmp_p
         assert "99." in shown.out or "98." in shown.out  # the original's accuracy, in percent
 
 
-def test_inspecting_a_bundle_tells_of_all_of_it(mnistkit: Run, workspace: Path) -> None:
+def test_inspecting_a_bundle_tells_of_all_of_it(mnistkit: Cli, workspace: Path) -> None:
     outcome = mnistkit("inspect", workspace / "bundle")
     assert outcome.code == 0
     for artifact in open_bundle(workspace / "bundle").manifest.artifacts:
@@ -145,7 +147,7 @@ def test_inspecting_a_bundle_tells_of_all_of_it(mnistkit: Run, workspace: Path) 
     assert "dead borders cropped" in outcome.out
 
 
-def test_a_file_without_papers_is_described_all_the_same(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_file_without_papers_is_described_all_the_same(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     content = (workspace / "bundle" / "model.int8.tflite").read_bytes()
     model = tflite_file.unpack(content)
     model.metadata = None
@@ -161,7 +163,7 @@ def test_a_file_without_papers_is_described_all_the_same(mnistkit: Run, workspac
     "spoil", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"\xff" * 400], ids=["cut", "empty", "junk"]
 )
 def test_a_broken_file_is_refused_in_one_line(
-    mnistkit: Run, workspace: Path, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]
+    mnistkit: Cli, workspace: Path, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]
 ) -> None:
     (tmp_path / name).write_bytes(spoil((workspace / "bundle" / name).read_bytes()))
     outcome = mnistkit("inspect", tmp_path / name)
@@ -179,7 +181,7 @@ def test_a_broken_file_is_refused_in_one_line(
     ],
 )
 def test_what_is_no_artifact_is_refused(
-    mnistkit: Run, tmp_path: Path, make: Callable[[Path], object], message: str
+    mnistkit: Cli, tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "thing.txt")
     outcome = mnistkit("inspect", tmp_path / "thing.txt")
@@ -192,14 +194,14 @@ def test_what_is_no_artifact_is_refused(
 @pytest.mark.parametrize(
     ("chosen", "names"),
     [
-        (Options(), 7),
-        (Options(formats=("onnx",)), ["onnx float32", "onnx dynamic", "onnx int8"]),
-        (Options(quantizations=("int16x8", "int8")), ["tflite int8", "tflite int16x8", "onnx int8"]),
-        (Options(formats=("tflite",), quantizations=("float16",)), ["tflite float16"]),
+        (ExportOptions(), 7),
+        (ExportOptions(formats=("onnx",)), ["onnx float32", "onnx dynamic", "onnx int8"]),
+        (ExportOptions(quantizations=("int16x8", "int8")), ["tflite int8", "tflite int16x8", "onnx int8"]),
+        (ExportOptions(formats=("tflite",), quantizations=("float16",)), ["tflite float16"]),
     ],
 )
-def test_a_subset_is_made_where_one_is_asked_for(chosen: Options, names: list[str] | int) -> None:
-    kinds = [" ".join(kind) for kind in chosen.kinds()]
+def test_a_subset_is_made_where_one_is_asked_for(chosen: ExportOptions, names: list[str] | int) -> None:
+    kinds = [" ".join(kind) for kind in chosen.artifact_kinds()]
     assert len(kinds) == names if isinstance(names, int) else kinds == names
 
 
@@ -219,7 +221,7 @@ def test_a_subset_is_made_where_one_is_asked_for(chosen: Options, names: list[st
     ],
 )
 def test_options_without_a_use_are_refused_and_nothing_is_written(
-    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path, options: tuple[Any, ...], message: str
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path, options: tuple[Any, ...], message: str
 ) -> None:
     arguments = ("export", workspace / "model.keras", "--data", few_digits, "--out", tmp_path / "b")
     outcome = mnistkit(*arguments, *options)
@@ -227,7 +229,7 @@ def test_options_without_a_use_are_refused_and_nothing_is_written(
     assert not (tmp_path / "b").exists()
 
 
-def test_int16x8_percentile_and_labels(mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path) -> None:
+def test_int16x8_percentile_and_labels(mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path) -> None:
     names = [f"digit {number}" for number in range(10)]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     chosen = ("--quantize", "int16x8", "--quantize", "int8", "--calibration-method", "percentile")
@@ -247,7 +249,7 @@ def test_int16x8_percentile_and_labels(mnistkit: Run, workspace: Path, few_digit
     [(("float32",), "holds nothing quantized"), (("int8",), "has no float32 artifact to compare")],
 )
 def test_diagnose_says_what_it_lacks(
-    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path, quantizations: tuple[str, ...], message: str
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path, quantizations: tuple[str, ...], message: str
 ) -> None:
     options = (part for quantization in quantizations for part in ("--quantize", quantization))
     place = ("--data", few_digits, "--out", tmp_path / "b")
@@ -284,7 +286,7 @@ def branched() -> keras_models.KerasModel:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_any_classifier_goes_all_the_way(mnistkit: Run, tmp_path: Path, suffix: str) -> None:
+def test_any_classifier_goes_all_the_way(mnistkit: Cli, tmp_path: Path, suffix: str) -> None:
     data = colourful(tmp_path)
     model = branched()
     path = tmp_path / f"model{suffix}"
@@ -334,7 +336,7 @@ def along_rows(layers: Any, image: Any) -> Any:
 
 
 @pytest.mark.parametrize("body", [adapted, namesakes, of_any_size, half_precision, recurrent, along_rows])
-def test_unusual_networks_are_exported_right(mnistkit: Run, tmp_path: Path, body: Callable[[Any, Any], Any]) -> None:
+def test_unusual_networks_are_exported_right(mnistkit: Cli, tmp_path: Path, body: Callable[[Any, Any], Any]) -> None:
     keras = keras_models.import_keras()
     keras.utils.set_random_seed(4)
     image = keras.Input((16, 20, 3))
@@ -362,14 +364,14 @@ def test_other_processes_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_any_number_of_calibration_images_will_do(
-    mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path, method: str
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path, method: str
 ) -> None:
     place = ("--data", few_digits, "--out", tmp_path / "b")
     chosen = ("--quantize", "int8", "--calibration-samples", 57, "--calibration-method", method)
     assert mnistkit("export", workspace / "model.keras", *place, *chosen).code == 0
 
 
-def test_an_unsupported_layer_is_one_line(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_an_unsupported_layer_is_one_line(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     keras = keras_models.import_keras()
     layers = keras.layers
     strange = layers.Resizing(14, 14, interpolation="lanczos3")  # neither format has an operator for it
@@ -382,7 +384,7 @@ def test_an_unsupported_layer_is_one_line(mnistkit: Run, few_digits: Path, tmp_p
         assert not (tmp_path / "bundle").exists()
 
 
-def test_a_model_that_cannot_be_run_is_one_line(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_run_is_one_line(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     keras = keras_models.import_keras()
     layers = keras.layers
     parts = layers.RandomCrop(20, 20), layers.Flatten(), layers.Dense(10, "softmax")  # it wants a scalar of its own
@@ -395,16 +397,18 @@ def test_a_model_that_cannot_be_run_is_one_line(mnistkit: Run, few_digits: Path,
 
 
 def test_storage_is_what_the_type_holds() -> None:
-    storage = Storage.along(np.int8, np.array([0.5], np.float32), np.array([-128]), axis=0, rank=1)
+    storage = QuantParams.along(np.int8, np.array([0.5], np.float32), np.array([-128]), axis=0, rank=1)
     values = np.array([-1.0, 0.0, 0.2, 0.3, 127.5, 127.7, 200.0], np.float32)
-    np.testing.assert_array_equal(storage.kept(values), np.array([0, 0, 0, 0.5, 127.5, 127.5, 127.5], np.float32))
-    assert storage.clipped(values) == 2 / 7  # −1 and 200
+    np.testing.assert_array_equal(
+        storage.fake_quantize(values), np.array([0, 0, 0, 0.5, 127.5, 127.5, 127.5], np.float32)
+    )
+    assert storage.saturation(values) == 2 / 7  # −1 and 200
 
 
 def test_exporting_by_hand_needs_no_progress(workspace: Path, few_digits: Path, tmp_path: Path) -> None:
     from mnistkit.data import dataset
 
-    options = Options(formats=("tflite",), quantizations=("float32",), optimise=False)
+    options = ExportOptions(formats=("tflite",), quantizations=("float32",), optimize=False)
     bundle = exporter.export(workspace / "model.keras", dataset.load(few_digits), tmp_path / "b", options)
     assert bundle.manifest.provenance.changes == ()
     (artifact,) = bundle.manifest.artifacts

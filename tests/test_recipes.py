@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import files, keras_models, networks, recipes, records
+from mnistkit.core import files, records
 from mnistkit.data.dataset import Dataset
-from mnistkit.training import History
-from mnistkit.training import Run as TrainingRun
+from mnistkit.training import keras_models, recipes
+from mnistkit.training.model import build_model
+from mnistkit.training.train import History, TrainingRun
 
 PARAMETERS = {
     "cnn": 93_322,
@@ -24,14 +25,14 @@ PARAMETERS = {
 }
 
 
-def test_the_list_shows_every_recipe(mnistkit: Run) -> None:
+def test_the_list_shows_every_recipe(mnistkit: Cli) -> None:
     outcome = mnistkit("recipes")
     assert outcome.code == 0
     assert all(name in outcome.out for name in recipes.RECIPES)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_a_recipe_shows_its_network(mnistkit: Run, name: str) -> None:
+def test_a_recipe_shows_its_network(mnistkit: Cli, name: str) -> None:
     outcome = mnistkit("recipes", name)
     assert outcome.code == 0
     assert recipes.RECIPES[name].source in outcome.out
@@ -42,7 +43,7 @@ def test_a_recipe_shows_its_network(mnistkit: Run, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
 def test_a_network_has_as_many_parameters_as_its_author_says(name: str, parameters: int, digits: Dataset) -> None:
-    model = networks.build(recipes.RECIPES[name], digits.image_shape, digits.classes)
+    model = build_model(recipes.RECIPES[name], digits.image_shape, digits.classes)
     assert keras_models.count_parameters(model) == parameters
 
 
@@ -56,13 +57,13 @@ def test_batch_normalisation_is_counted_wherever_it_stands() -> None:
 
 
 def test_the_edge_network_is_within_its_budget(digits: Dataset) -> None:
-    model = networks.build(recipes.RECIPES["edge"], digits.image_shape, digits.classes)
+    model = build_model(recipes.RECIPES["edge"], digits.image_shape, digits.classes)
     assert keras_models.count_macs(model) <= 450_000
 
 
 def test_unit_columns_are_those_of_keras_normalize(digits: Dataset) -> None:
     keras = keras_models.import_keras()
-    model = networks.build(recipes.RECIPES["mlp-128x2"], digits.image_shape, digits.classes)
+    model = build_model(recipes.RECIPES["mlp-128x2"], digits.image_shape, digits.classes)
     images = digits.x_test[:50]
     ours = keras.Sequential(model.layers[:2]).predict(images.astype(np.float32), verbose=0)[:, 0]  # [N, x, y]
     published = keras.utils.normalize(images[..., 0], axis=1)
@@ -70,7 +71,7 @@ def test_unit_columns_are_those_of_keras_normalize(digits: Dataset) -> None:
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_every_recipe_trains_exports_and_verifies(mnistkit: Run, name: str, few_digits: Path, tmp_path: Path) -> None:
+def test_every_recipe_trains_exports_and_verifies(mnistkit: Cli, name: str, few_digits: Path, tmp_path: Path) -> None:
     assert mnistkit("train", "--recipe", name, "--epochs", 2, "--data", few_digits, "--out", tmp_path).code == 0
     assert mnistkit("export", tmp_path / "model.keras", "--data", few_digits).code == 0
     outcome = mnistkit("verify", tmp_path / "bundle", "--margin", 3, "--json", "-")
@@ -79,7 +80,7 @@ def test_every_recipe_trains_exports_and_verifies(mnistkit: Run, name: str, few_
         assert row["parity"]["agreement"] >= (1 if "float32" in row["artifact"] else 0.95), row
 
 
-def test_the_figures_of_validation_are_recorded_and_pictured(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_the_figures_of_validation_are_recorded_and_pictured(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     arguments = ("--recipe", "mlp-512", "--validation", "first", "--epochs", 2, "--optimizer", "adam")
     outcome = mnistkit("train", *arguments, "--data", few_digits, "--out", tmp_path)
     assert outcome.code == 0
@@ -104,7 +105,7 @@ def test_a_sixth_is_held_out(digits: Dataset, which: str, kept: slice, held: sli
     np.testing.assert_array_equal(held_out.labels, digits.y_train[held])
 
 
-def test_too_few_images_to_hold_any_out_are_refused(mnistkit: Run, tmp_path: Path) -> None:
+def test_too_few_images_to_hold_any_out_are_refused(mnistkit: Cli, tmp_path: Path) -> None:
     images, labels = np.zeros((5, 28, 28), np.uint8), np.arange(5)
     np.savez(tmp_path / "five.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     arguments = ("--data", tmp_path / "five.npz", "--out", tmp_path / "out")
@@ -117,7 +118,7 @@ def test_too_few_images_to_hold_any_out_are_refused(mnistkit: Run, tmp_path: Pat
 # --- going on with a trained model ------------------------------------------------------------------------------
 
 
-def test_a_trained_model_goes_on_with_another_optimizer(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_a_trained_model_goes_on_with_another_optimizer(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     common = ("train", "--recipe", "mlp-128x2", "--data", few_digits)
     first, second = tmp_path / "first", tmp_path / "second"
     assert mnistkit(*common, "--epochs", 2, "--out", first).code == 0
@@ -126,10 +127,10 @@ def test_a_trained_model_goes_on_with_another_optimizer(mnistkit: Run, few_digit
     before, after = (records.read(folder / "history.json", History, "") for folder in (first, second))
     assert after.figures["loss"][0] < before.figures["loss"][0]
     run = records.read(second / "run.json", TrainingRun, "")
-    assert (run.optimizer, run.continued_from) == ("adagrad", files.sha256_of(first / "model.keras"))
+    assert (run.optimizer, run.init_from_sha256) == ("adagrad", files.sha256_of(first / "model.keras"))
 
 
-def test_a_model_that_does_not_fit_the_data_is_refused(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_a_model_that_does_not_fit_the_data_is_refused(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     images, labels = np.zeros((10, 8, 8), np.uint8), np.arange(10)
     np.savez(tmp_path / "tiny.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     arguments = ("--data", tmp_path / "tiny.npz", "--out", tmp_path / "out")
@@ -139,7 +140,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(mnistkit: Run, workspace:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_legacy_h5_model_is_read(mnistkit: Run, workspace: Path, few_digits: Path, tmp_path: Path) -> None:
+def test_a_legacy_h5_model_is_read(mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path) -> None:
     model = keras_models.load(workspace / "model.keras")
     model.save(tmp_path / "model.h5")
     again = keras_models.load(tmp_path / "model.h5")
@@ -153,7 +154,7 @@ def test_a_legacy_h5_model_is_read(mnistkit: Run, workspace: Path, few_digits: P
     assert "rename it to end in .h5" in outcome.err
 
 
-def test_an_h5_model_with_code_in_it_is_refused(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_an_h5_model_with_code_in_it_is_refused(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     keras = keras_models.import_keras()
     layers = keras.layers
     image = keras.Input((28, 28, 1))
@@ -168,7 +169,7 @@ def test_an_h5_model_with_code_in_it_is_refused(mnistkit: Run, few_digits: Path,
 
 
 @pytest.mark.parametrize("index", [0, 7])
-def test_a_model_and_its_artifacts_predict_alike(mnistkit: Run, workspace: Path, digits: Dataset, index: int) -> None:
+def test_a_model_and_its_artifacts_predict_alike(mnistkit: Cli, workspace: Path, digits: Dataset, index: int) -> None:
     model = mnistkit("predict", workspace / "model.keras", "--index", index)
     artifact = mnistkit("predict", workspace / "bundle", "--index", index)
     assert (model.code, artifact.code) == (0, 0)
@@ -190,14 +191,14 @@ def test_a_model_and_its_artifacts_predict_alike(mnistkit: Run, workspace: Path,
     ],
 )
 def test_what_is_not_there_is_not_predicted(
-    mnistkit: Run, workspace: Path, arguments: tuple[str, ...], message: str
+    mnistkit: Cli, workspace: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     outcome = mnistkit("predict", workspace / arguments[0], *arguments[1:])
     assert outcome.code == 2
     assert message in outcome.err
 
 
-def test_images_are_shown_with_their_labels(mnistkit: Run, tmp_path: Path) -> None:
+def test_images_are_shown_with_their_labels(mnistkit: Cli, tmp_path: Path) -> None:
     outcome = mnistkit("data", "show", "--index", 7, "--count", 2)
     assert outcome.code == 0
     assert "7: 3" in outcome.out

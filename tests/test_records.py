@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistkit import records
 from mnistkit.bundle import Manifest
-from mnistkit.errors import RecordError
+from mnistkit.core import records
+from mnistkit.core.errors import RecordError
 
 
 @dataclass(frozen=True)

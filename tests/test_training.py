@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import keras_models, networks, recipes, records, training
+from mnistkit.core import records
 from mnistkit.data.dataset import Dataset
-from mnistkit.training import History
+from mnistkit.training import keras_models, recipes
+from mnistkit.training.model import build_model
+from mnistkit.training.train import History, TrainingRun
 
 
 def test_a_short_training_on_the_real_digits_is_recorded(workspace: Path, digits: Dataset) -> None:
-    run = records.read(workspace / "run.json", training.Run, "")
+    run = records.read(workspace / "run.json", TrainingRun, "")
     history = records.read(workspace / "history.json", History, "")
     assert (run.recipe, run.epochs, run.batch_size, run.seed, run.optimizer) == ("cnn", 1, 64, 7, "rmsprop")
     assert (run.parameters, run.macs) == (93_322, 2_794_240)
@@ -31,7 +33,7 @@ def test_a_short_training_on_the_real_digits_is_recorded(workspace: Path, digits
 
 def test_the_default_recipe_is_the_published_network(digits: Dataset) -> None:
     cnn = recipes.find(recipes.DEFAULT)
-    model = networks.build(cnn, digits.image_shape, digits.classes)
+    model = build_model(cnn, digits.image_shape, digits.classes)
     shapes = [tuple(weight.shape) for weight in model.get_weights()]
     assert shapes == [
         (3, 3, 1, 32),
@@ -49,7 +51,7 @@ def test_the_default_recipe_is_the_published_network(digits: Dataset) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
-    mnistkit: Run, few_digits: Path, tmp_path: Path
+    mnistkit: Cli, few_digits: Path, tmp_path: Path
 ) -> None:
     weights = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -60,7 +62,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     assert weights[0] != weights[2]
 
 
-def test_off_a_terminal_it_prints_a_line_an_epoch_and_no_noise(mnistkit: Run, few_digits: Path, tmp_path: Path) -> None:
+def test_off_a_terminal_it_prints_a_line_an_epoch_and_no_noise(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     outcome = mnistkit("train", "--epochs", 2, "--data", few_digits, "--out", tmp_path / "out")
     lines = outcome.err.splitlines()
     assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
@@ -89,7 +91,7 @@ def test_off_a_terminal_it_prints_a_line_an_epoch_and_no_noise(mnistkit: Run, fe
     ],
 )
 def test_bad_options_are_refused_before_anything_is_loaded(
-    mnistkit: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+    mnistkit: Cli, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     outcome = mnistkit("train", *arguments, "--out", tmp_path / "out")
     assert outcome.code == 2
@@ -99,7 +101,7 @@ def test_bad_options_are_refused_before_anything_is_loaded(
 
 
 def test_a_training_that_diverges_is_said_and_nothing_is_written(
-    mnistkit: Run, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wild = dataclasses.replace(recipes.RECIPES["mlp-512"], optimizer=recipes.Optimizer("sgd", peak=1e12))
     monkeypatch.setitem(recipes.RECIPES, "wild", wild)
@@ -109,7 +111,7 @@ def test_a_training_that_diverges_is_said_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_images_too_small_for_the_network_are_refused(mnistkit: Run, tmp_path: Path) -> None:
+def test_images_too_small_for_the_network_are_refused(mnistkit: Cli, tmp_path: Path) -> None:
     import numpy as np
 
     images, labels = np.zeros((10, 8, 8), np.uint8), np.arange(10)
@@ -119,7 +121,7 @@ def test_images_too_small_for_the_network_are_refused(mnistkit: Run, tmp_path: P
     assert "cnn doesn't fit images of 8×8×1" in outcome.err
 
 
-def test_another_data_set_sets_shape_and_classes(mnistkit: Run, tmp_path: Path) -> None:
+def test_another_data_set_sets_shape_and_classes(mnistkit: Cli, tmp_path: Path) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)

@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import files, records
 from mnistkit.bundle import EvaluationSet, open_bundle, write_evaluation_set
-from mnistkit.children import Child
-from mnistkit.errors import WorkerError
-from mnistkit.verification import VerifyReport
+from mnistkit.core import files, records
+from mnistkit.core.errors import WorkerError
+from mnistkit.core.processes import WorkerProcess
+from mnistkit.verify.report import VerifyReport
 
 FAST = ("--runtime", "litert", "--runtime", "onnxruntime")  # TensorFlow takes seconds to import
 TFLITE = [f"model.{quantization}.tflite" for quantization in ("float32", "float16", "dynamic", "int8")]
@@ -43,7 +43,7 @@ def replace_artifact(bundle: Path, name: str, content: bytes) -> None:
 
 
 def test_all_artifacts_pass_on_all_runtimes_and_the_report_says_so(
-    mnistkit: Run, workspace: Path, tmp_path: Path
+    mnistkit: Cli, workspace: Path, tmp_path: Path
 ) -> None:
     outcome = mnistkit("verify", workspace / "bundle", "--json", tmp_path / "verify.json")
     assert outcome.code == 0
@@ -60,16 +60,16 @@ def test_all_artifacts_pass_on_all_runtimes_and_the_report_says_so(
         assert parity.agreement > 0.99
         assert parity.interval.low > -0.2
         assert parity.accuracy == pytest.approx(report.original_accuracy + parity.difference / 100)
-        assert len(row.flips) == parity.broken + parity.mended
+        assert len(row.flips) == parity.regressions + parity.fixes
         if "float32" in row.artifact:
-            assert (parity.agreement, parity.broken, parity.mended) == (1, 0, 0)
-            assert parity.largest_change < 1e-5
+            assert (parity.agreement, parity.regressions, parity.fixes) == (1, 0, 0)
+            assert parity.max_difference < 1e-5
     assert report.bundle_sha256 == files.sha256_of(workspace / "bundle" / "manifest.json")
     assert (report.images, report.seed, report.not_run) == (10_000, None, ())
     assert report.machine.cores >= 1
 
 
-def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Run, bundle: Path, tmp_path: Path) -> None:
+def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Cli, bundle: Path, tmp_path: Path) -> None:
     spoil_reference(bundle)
     outcome = mnistkit("verify", bundle, *FAST, "--json", tmp_path / "verify.json", "--junit", tmp_path / "junit.xml")
     assert outcome.code == 1
@@ -85,7 +85,7 @@ def test_a_loss_beyond_the_margin_exits_1_and_is_still_recorded(mnistkit: Run, b
     assert "a probability differs by" in outcome.out
 
 
-def test_too_few_images_to_tell_exit_3_unless_that_is_allowed(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_too_few_images_to_tell_exit_3_unless_that_is_allowed(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     arguments = ("verify", workspace / "bundle", *FAST, "--limit", 300, "--junit", tmp_path / "junit.xml")
     outcome = mnistkit(*arguments, "--json", tmp_path / "verify.json")
     assert outcome.code == 3
@@ -101,8 +101,8 @@ def test_too_few_images_to_tell_exit_3_unless_that_is_allowed(mnistkit: Run, wor
     assert mnistkit(*arguments, "--margin", 5).code == 0
 
 
-def test_a_sample_is_that_of_its_seed(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
-    from mnistkit import predictions
+def test_a_sample_is_that_of_its_seed(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
+    from mnistkit.verify import predictions
 
     def sample(seed: int) -> list[int]:
         arguments = ("--runtime", "litert", "--limit", 100, "--seed", seed, "--save", tmp_path / "p.npz")
@@ -114,13 +114,13 @@ def test_a_sample_is_that_of_its_seed(mnistkit: Run, workspace: Path, tmp_path: 
     assert sample(1) != sample(2)
 
 
-def test_a_limit_beyond_all_images_asks_all(mnistkit: Run, workspace: Path) -> None:
+def test_a_limit_beyond_all_images_asks_all(mnistkit: Cli, workspace: Path) -> None:
     arguments = ("--runtime", "litert", "--limit", 20_000, "--json", "-")
     report = json.loads(mnistkit("verify", workspace / "bundle", *arguments).out)
     assert (report["images"], report["seed"]) == (10_000, None)
 
 
-def test_flips_are_shown_as_a_table_as_blocks_and_as_a_picture(mnistkit: Run, bundle: Path, tmp_path: Path) -> None:
+def test_flips_are_shown_as_a_table_as_blocks_and_as_a_picture(mnistkit: Cli, bundle: Path, tmp_path: Path) -> None:
     spoil_reference(bundle)
     outcome = mnistkit(
         "verify", bundle, "--runtime", "onnxruntime", "--show-flips", "--png", tmp_path / "flips.png", "--margin", 50
@@ -134,7 +134,7 @@ def test_flips_are_shown_as_a_table_as_blocks_and_as_a_picture(mnistkit: Run, bu
     assert (tmp_path / "flips.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_nothing_flipped_makes_no_picture_and_no_fuss(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_nothing_flipped_makes_no_picture_and_no_fuss(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     arguments = ("--runtime", "litert", "--limit", 20, "--show-flips", "--png", tmp_path / "flips.png")
     outcome = mnistkit("verify", workspace / "bundle", *arguments)
     assert outcome.code == 3
@@ -161,7 +161,7 @@ def run_workers_as(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> 
 
 @pytest.mark.parametrize("name", ["ILL", "SEGV", "KILL"])
 def test_a_runtime_that_dies_is_a_line_in_the_report(
-    mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    mnistkit: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     run_workers_as(monkeypatch, tmp_path, DYING_WORKER.replace("{name}", name))
     junit = tmp_path / "junit.xml"
@@ -178,7 +178,7 @@ def test_a_runtime_that_dies_is_a_line_in_the_report(
 
 
 def test_where_nothing_runs_nothing_passes(
-    mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_workers_as(monkeypatch, tmp_path, "import sys; sys.stderr.write('oh dear\\noh no\\n'); raise SystemExit(3)")
     outcome = mnistkit(
@@ -191,16 +191,16 @@ def test_where_nothing_runs_nothing_passes(
 
 
 def test_a_runtime_that_hangs_is_given_up(
-    mnistkit: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mnistkit: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_workers_as(monkeypatch, tmp_path, "import signal; signal.pause()")
-    monkeypatch.setattr("mnistkit.runtimes.isolation.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("mnistkit.runtimes.isolation.TIMEOUT_SECONDS", 0.2)
     outcome = mnistkit("verify", workspace / "bundle")
     assert outcome.code == 1
     assert "gave no answer in 0.2 s" in outcome.out
 
 
-def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: Run, bundle: Path) -> None:
+def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: Cli, bundle: Path) -> None:
     replace_artifact(bundle, "model.dynamic.onnx", b"no network")
     outcome = mnistkit("verify", bundle, "--json", "-")
     assert outcome.code == 0
@@ -215,7 +215,7 @@ def test_an_artifact_that_a_runtime_cant_load_is_told_with_the_remedy(mnistkit: 
 
 @pytest.mark.skipif(np.__version__ < "2", reason="with numpy 1 tflite-runtime works: make test-tflite-runtime")
 def test_tflite_runtime_beside_numpy_2_is_told_what_to_do() -> None:
-    from mnistkit.errors import SessionError
+    from mnistkit.core.errors import SessionError
     from mnistkit.runtimes import tflite
 
     with pytest.raises(SessionError, match=r"numpy 2\..* is here; pip install 'numpy<2'"):
@@ -234,9 +234,9 @@ def test_a_child_that_misbehaves_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
     run_workers_as(monkeypatch, tmp_path, code)
-    child = Child("any", "it", "help it")
+    child = WorkerProcess("any", "it", "help it")
     with pytest.raises(WorkerError, match=f"it {message}; help it"):
-        child.answer(0.2 if "0.2" in message else 4)
+        child.receive(0.2 if "0.2" in message else 4)
     child.close()
 
 
@@ -244,12 +244,12 @@ def test_two_answers_that_come_at_once_are_two(tmp_path: Path, monkeypatch: pyte
     run_workers_as(
         monkeypatch, tmp_path, """import os, signal; os.write(1, b'{"n": 1}\\n{"n": 2}\\n'); signal.pause()"""
     )
-    child = Child("any", "it", "help it")
-    assert [child.answer(30)["n"], child.answer(30)["n"]] == [1, 2]
+    child = WorkerProcess("any", "it", "help it")
+    assert [child.receive(30)["n"], child.receive(30)["n"]] == [1, 2]
     child.close()
 
 
-def test_an_artifact_with_other_classes_is_told(mnistkit: Run, bundle: Path) -> None:
+def test_an_artifact_with_other_classes_is_told(mnistkit: Cli, bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["provenance"]["labels"] = ["a", "b"]
     for artifact in manifest["artifacts"]:
@@ -267,24 +267,24 @@ def test_an_artifact_with_other_classes_is_told(mnistkit: Run, bundle: Path) -> 
 # --- the rest ---------------------------------------------------------------------------------------------------
 
 
-def test_json_on_standard_output_is_nothing_but_json(mnistkit: Run, workspace: Path) -> None:
+def test_json_on_standard_output_is_nothing_but_json(mnistkit: Cli, workspace: Path) -> None:
     outcome = mnistkit("verify", workspace / "bundle", *FAST, "--json", "-")
     assert json.loads(outcome.out)["schema"] == "mnistkit.verify"
 
 
-def test_a_runtime_can_be_chosen(mnistkit: Run, workspace: Path) -> None:
+def test_a_runtime_can_be_chosen(mnistkit: Cli, workspace: Path) -> None:
     outcome = mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", "-")
     assert {row["runtime"] for row in json.loads(outcome.out)["rows"]} == {"litert"}
 
 
-def test_a_margin_or_time_that_is_no_number_is_refused(mnistkit: Run, workspace: Path) -> None:
+def test_a_margin_or_time_that_is_no_number_is_refused(mnistkit: Cli, workspace: Path) -> None:
     for arguments in (("verify", "--margin", "nan"), ("verify", "--margin", 0), ("bench", "--seconds", "nan")):
         outcome = mnistkit(arguments[0], workspace / "bundle", *arguments[1:])
         assert outcome.code == 2
         assert "is not in the range" in outcome.err
 
 
-def test_a_bundle_with_nothing_for_the_runtime_does_not_pass(mnistkit: Run, bundle: Path) -> None:
+def test_a_bundle_with_nothing_for_the_runtime_does_not_pass(mnistkit: Cli, bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     kept = [artifact for artifact in manifest["artifacts"] if artifact["format"] == "onnx"]
     for path in bundle.glob("*.tflite"):
@@ -299,12 +299,12 @@ def test_a_bundle_with_nothing_for_the_runtime_does_not_pass(mnistkit: Run, bund
     assert outcome.out.count("PASS") == 3
 
 
-def test_a_report_can_go_to_a_device(mnistkit: Run, workspace: Path) -> None:
+def test_a_report_can_go_to_a_device(mnistkit: Cli, workspace: Path) -> None:
     assert mnistkit("verify", workspace / "bundle", "--runtime", "litert", "--json", "/dev/null").code == 0
     assert Path("/dev/null").is_char_device()
 
 
-def test_an_unwritable_report_is_an_error_after_the_table(mnistkit: Run, workspace: Path, tmp_path: Path) -> None:
+def test_an_unwritable_report_is_an_error_after_the_table(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     outcome = mnistkit("verify", workspace / "bundle", *FAST, "--json", tmp_path / "file" / "verify.json")
     assert outcome.code == 2
@@ -312,7 +312,7 @@ def test_an_unwritable_report_is_an_error_after_the_table(mnistkit: Run, workspa
     assert "cannot write" in outcome.err.splitlines()[-1]
 
 
-def test_no_colour_and_no_trailing_space_where_there_is_no_terminal(mnistkit: Run, workspace: Path) -> None:
+def test_no_colour_and_no_trailing_space_where_there_is_no_terminal(mnistkit: Cli, workspace: Path) -> None:
     outcome = mnistkit("verify", workspace / "bundle", *FAST)
     assert "\x1b" not in outcome.out + outcome.err
     assert all(line == line.rstrip() for line in outcome.out.splitlines())

@@ -6,12 +6,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import Cli
 
-from mnistkit import wheelhouse
-from mnistkit.commands import wheelhouse as command
-from mnistkit.errors import WheelError
-from mnistkit.wheelhouse import TARGETS
+from mnistkit.cli.commands import wheelhouse as command
+from mnistkit.core.errors import WheelError
+from mnistkit.device import wheelhouse
+from mnistkit.device.wheelhouse import TARGETS
 
 
 def test_the_command_knows_every_target_and_python() -> None:
@@ -27,7 +27,7 @@ def test_what_a_board_needs_stands_in_mnistkits_own_metadata() -> None:
     assert (len(together), alone) == (2, ["tflite-runtime>=2.14"])
 
 
-def test_wheels_are_fetched_for_the_board_and_not_for_this_machine(mnistkit: Run, tmp_path: Path) -> None:
+def test_wheels_are_fetched_for_the_board_and_not_for_this_machine(mnistkit: Cli, tmp_path: Path) -> None:
     outcome = mnistkit("wheelhouse", "--target", "pi-32bit", "--out", tmp_path / "wheels")
     assert outcome.code == 0
     names = sorted(path.name for path in (tmp_path / "wheels").iterdir())
@@ -41,7 +41,7 @@ def test_wheels_are_fetched_for_the_board_and_not_for_this_machine(mnistkit: Run
     assert sorted(path.name for path in (tmp_path / "wheels").iterdir()) == names
 
 
-def test_a_python_without_wheels_is_refused(mnistkit: Run, tmp_path: Path) -> None:
+def test_a_python_without_wheels_is_refused(mnistkit: Cli, tmp_path: Path) -> None:
     outcome = mnistkit("wheelhouse", "--target", "pi-32bit", "--python", "3.13", "--out", tmp_path / "wheels")
     assert outcome.code == 2
     assert "no runtime has a wheel for armv7l and Python 3.13; choose Python 3.11" in outcome.err

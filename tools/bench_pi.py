@@ -19,9 +19,10 @@ from pathlib import Path
 import pi_records
 from emulated_pi import counting, releases, userland
 from emulated_pi.board import Board
-from mnistkit import console, records
 from mnistkit.bundle import Artifact, Bundle, open_bundle
-from mnistkit.progress import Progress
+from mnistkit.cli import terminal
+from mnistkit.core import records
+from mnistkit.core.progress import Progress
 from mnistkit.runtimes import default_for
 from pi_records import Count, Instructions
 
@@ -62,16 +63,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if reason := releases.why_not(releases.FOR_COUNTING):
         raise SystemExit(f"no emulated Pi: {reason}")
-    first, second = count_twice(open_bundle(arguments.bundle.resolve()), console.Terminal())
+    first, second = count_twice(open_bundle(arguments.bundle.resolve()), terminal.Terminal())
     apart = pi_records.apart(first, second)
-    console.show(pi_records.table(second), f"counted twice: {apart:.4%} apart at most")
+    terminal.show(pi_records.table(second), f"counted twice: {apart:.4%} apart at most")
     if apart > REPEATABLE:
         raise SystemExit(f"two counts of the same are more than {REPEATABLE:.1%} apart")
     if arguments.record:
         records.write(pi_records.RECORD, first)
         return
     changes = list(pi_records.changes(pi_records.recorded(), first))
-    console.show(*(changes or [f"none has changed by more than {pi_records.TOLERANCE:.0%}"]))
+    terminal.show(*(changes or [f"none has changed by more than {pi_records.TOLERANCE:.0%}"]))
     sys.exit(1 if changes else 0)
 
 

@@ -13,7 +13,6 @@ import io
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -22,12 +21,14 @@ from rich.console import Console
 import pi_records
 import recipe_records
 import schemas
-from mnistkit import cli, records, render
-from mnistkit.render import latencies, verdicts
-from mnistkit.training import History, Run
-from mnistkit.verification import VerifyReport
-from mnistkit_bench.results import BenchReport
-from mnistkit_bench.rounds import Raw
+from mnistkit.bench_report import BenchReport
+from mnistkit.cli import main as cli
+from mnistkit.cli.tables import verify as verify_tables
+from mnistkit.cli.tables.training import run_line
+from mnistkit.core import records
+from mnistkit.training.train import History, TrainingRun
+from mnistkit.verify.report import VerifyReport
+from mnistkit_bench import tables as bench_tables
 
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "docs" / "records"
@@ -61,14 +62,14 @@ def transcript(workspace: str) -> str:
     """What `make` printed of the recorded run."""
     folder = RECORDS / workspace
     history = records.read(folder / "history.json", History, "")
-    run = records.read(folder / "run.json", Run, "")
+    run = records.read(folder / "run.json", TrainingRun, "")
     lines = [f"epoch {epoch + 1}/{run.epochs}  {history.line(epoch)}" for epoch in range(run.epochs)]
     console = Console(file=io.StringIO(), width=90, highlight=False, markup=False)
     with console.capture() as capture:
-        console.print(render.run_line(run), soft_wrap=True)
-        console.print(verdicts.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
+        console.print(run_line(run), soft_wrap=True)
+        console.print(verify_tables.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
         report = records.read(folder / "bench.json", BenchReport, "")
-        console.print(latencies.bench_table(report), *latencies.bench_remarks(report), sep="\n", soft_wrap=True)
+        console.print(bench_tables.bench_table(report), *bench_tables.bench_remarks(report), sep="\n", soft_wrap=True)
     lines += [line.rstrip() for line in capture.get().splitlines()]
     return "\n".join(["```text", "$ make", *lines, "```", ""])
 
@@ -76,13 +77,6 @@ def transcript(workspace: str) -> str:
 def recipes_table(_: str) -> str:
     """What the recorded runs of the recipes came to."""
     return recipe_records.table()
-
-
-def drop_raw_times(path: Path) -> None:
-    """Keep the figures of a bench record alone: a megabyte of times is of no use in the docs."""
-    report = records.read(path, BenchReport, "")
-    rows = tuple(replace(row, raw=Raw((), (), "", "", "")) for row in report.measurements)
-    records.write(path, replace(report, measurements=rows))
 
 
 def schema_files() -> dict[Path, str]:
@@ -122,7 +116,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in RECORD_FILES:
             shutil.copy(workspace / name, folder / name)
-        drop_raw_times(folder / "bench.json")
+        report = records.read(folder / "bench.json", BenchReport, "")
+        records.write(folder / "bench.json", report.without_raw_samples())
     for page in pages():
         page.write_text(generated(page.read_text()))
     for path, text in schema_files().items():

@@ -14,9 +14,10 @@ import re
 import subprocess
 import sys
 
-from mnistkit import console, records
+from mnistkit.cli import terminal
+from mnistkit.core import records
+from mnistkit.device.wheels import TABLE, Wheel, Wheels
 from mnistkit.runtimes import RUNTIMES
-from mnistkit.wheels import TABLE, Wheel, Wheels
 
 PYTHONS = "3.11", "3.12", "3.13", "3.14"
 ARCHITECTURES = "aarch64", "armv7l", "x86_64"
@@ -59,7 +60,7 @@ def main() -> None:
     """Write the table."""
     distributions = [runtime.distribution for runtime in RUNTIMES.values()]
     places = list(itertools.product(distributions, PYTHONS, ARCHITECTURES))
-    with console.Terminal().task("asking pip for wheels", len(places)) as advance:
+    with terminal.Terminal().task("asking pip for wheels", len(places)) as advance:
         found = []
         for place in places:
             found.append(newest(*place))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mnistkit import records
+from mnistkit.core import records
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "pi-instructions.json"
 BOARDS = {"pi3": "Pi 3 (Cortex-A53)", "pi4": "Pi 4 (Cortex-A72)", "pi5": "Pi 5 (Cortex-A76)"}

@@ -4,20 +4,20 @@ import os
 import platform
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "toolkit", "mnistkit"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "toolkit", "mnistkit", "core"))
 
-import pythons
+import python_versions
 
 
 def problem(version, machine, bits=64):
     """Why the training side can't be set up here; None where it can."""
     found = "this is Python %d.%d" % version
-    oldest, newest = ("%d.%d" % pair for pair in (pythons.OLDEST, pythons.NEWEST_FOR_TENSORFLOW))
+    oldest, newest = ("%d.%d" % pair for pair in (python_versions.OLDEST, python_versions.NEWEST_FOR_TENSORFLOW))
     remedy = "choose another with 'make PYTHON=python%s'" % newest
-    if version < pythons.OLDEST:
+    if version < python_versions.OLDEST:
         return "mnistkit needs Python %s or later and %s; %s" % (oldest, found, remedy)
     device = "; to verify and bench a bundle here, 'pip install .[device]' will do"
-    if version > pythons.NEWEST_FOR_TENSORFLOW:
+    if version > python_versions.NEWEST_FOR_TENSORFLOW:
         return "TensorFlow has no wheel for Python after %s and %s; %s%s" % (newest, found, remedy, device)
     if bits < 64:
         machine = "32-bit Python"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mnistkit import records
-from mnistkit.recipes import RECIPES
-from mnistkit.training import Run
+from mnistkit.core import records
+from mnistkit.training.recipes import RECIPES
+from mnistkit.training.train import TrainingRun
 
 RECORDS = Path(__file__).parent.parent / "docs" / "records" / "recipes"
 SEARCH = RECORDS.parent / "search.jsonl"
@@ -32,7 +32,7 @@ class RecipeRecord(records.Record):
     schema: ClassVar[str] = "recipe"
     version: ClassVar[int] = 1
 
-    run: Run
+    run: TrainingRun
     int8_accuracy: float
     int8_bytes: int
 

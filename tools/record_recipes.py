@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnistkit import records
 from mnistkit.bundle import open_bundle
-from mnistkit.recipes import RECIPES, Recipe, find
-from mnistkit.training import Run
-from mnistkit.verification import VerifyReport
+from mnistkit.core import records
+from mnistkit.training.recipes import RECIPES, Recipe, find
+from mnistkit.training.train import TrainingRun
+from mnistkit.verify.report import VerifyReport
 from recipe_records import RECORDS, RecipeRecord
 
 ARTIFACT = "model.int8.tflite"
@@ -49,7 +49,7 @@ def record(recipe: Recipe, seed: int, folder: Path) -> RecipeRecord:
     (size,) = (
         artifact.bytes for artifact in open_bundle(folder / "bundle").manifest.artifacts if artifact.file == ARTIFACT
     )
-    return RecipeRecord(records.read(folder / "run.json", Run, ""), accuracy, size)
+    return RecipeRecord(records.read(folder / "run.json", TrainingRun, ""), accuracy, size)
 
 
 def main() -> None:

@@ -7,28 +7,28 @@ import types
 import typing
 from typing import Any, Literal, Union
 
-from mnistkit.bundle import Manifest, Papers
-from mnistkit.doctor import DoctorReport
+from mnistkit.bench_report import BenchReport
+from mnistkit.bundle import Manifest, Metadata
+from mnistkit.core.records import Record
+from mnistkit.device.doctor import DoctorReport
 from mnistkit.fleet.report import FleetReport
-from mnistkit.predictions import PredictionsRecord
-from mnistkit.records import Record
-from mnistkit.training import History, Run
-from mnistkit.verification import Comparison, VerifyReport
+from mnistkit.training.train import History, TrainingRun
+from mnistkit.verify.predictions import PredictionsRecord
+from mnistkit.verify.report import PredictionsComparison, VerifyReport
 from mnistkit_bench.recommendation import Recommendation
-from mnistkit_bench.results import BenchReport
 from mnistkit_export.diagnose import Diagnosis
 from mnistkit_export.inspection import Inspection
 
 RECORDS: tuple[type[Record], ...] = (
     Manifest,
-    Papers,
+    Metadata,
     Inspection,
     Diagnosis,
-    Run,
+    TrainingRun,
     History,
     PredictionsRecord,
     VerifyReport,
-    Comparison,
+    PredictionsComparison,
     BenchReport,
     Recommendation,
     DoctorReport,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistkit import records
-from mnistkit.children import Child, Message
-from mnistkit.errors import WorkerError
+from mnistkit.core import records
+from mnistkit.core.errors import WorkerError
+from mnistkit.core.processes import Message, WorkerProcess
 from mnistkit.runtimes import Runtime
-from mnistkit_bench.rounds import Round, limit, undisturbed
-from mnistkit_bench.statistics import FEWEST_ROUNDS, summarise
+from mnistkit_bench.samples import Round, accepted, limit
+from mnistkit_bench.statistics import MIN_ROUNDS, summarize
 
-PATIENCE_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
+TIMEOUT_SECONDS = 60.0  # beyond what a worker was asked for, before it counts as hung
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Amount:
+class SamplingOptions:
     """How much is measured of each job."""
 
     seconds: float
@@ -60,7 +60,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         name = f"the worker for {job.artifact.name} on {job.runtime.name}"
         self.job = job
-        self.child = Child(job.module, name, "see whether 'mnistkit verify' runs it")
+        self.process = WorkerProcess(job.module, name, "see whether 'mnistkit verify' runs it")
         self.cold = ColdStart(0.0, 0.0, 0.0)
         self.usage = Usage(0.0, 0, 0)
         self.warm_up_seconds = 0.0
@@ -75,28 +75,28 @@ class Worker:
         if not self.rounds:
             return 0
         most = limit(self.rounds)
-        fine = [int(each.batches[each.undisturbed(most)].sum()) for each in self.rounds]
-        enough = sum(map(bool, fine)) >= FEWEST_ROUNDS
+        fine = [int(each.batches[each.accepted(most)].sum()) for each in self.rounds]
+        enough = sum(map(bool, fine)) >= MIN_ROUNDS
         return max(enough * sum(fine), sum(len(each.times) for each in self.rounds) // 10)
 
     def start(self) -> None:
         """Have it open the artifact; raises WorkerError."""
         job = self.job
         request: Message = {"runtime": job.runtime.name, "threads": job.threads}
-        self.child.send({**request, "artifact": str(job.artifact), "test_set": str(job.test_set)})
-        self.cold = self._decoded(ColdStart, self.child.answer(PATIENCE_SECONDS))
+        self.process.send({**request, "artifact": str(job.artifact), "test_set": str(job.test_set)})
+        self.cold = self._decoded(ColdStart, self.process.receive(TIMEOUT_SECONDS))
 
     def run(self, what: str, seconds: float) -> Round:
         """One round of "latency" or "end_to_end"; raises WorkerError."""
         import numpy as np
 
-        self.child.send({"what": what, "seconds": seconds})
-        answer = self.child.answer(seconds + PATIENCE_SECONDS)
+        self.process.send({"what": what, "seconds": seconds})
+        answer = self.process.receive(seconds + TIMEOUT_SECONDS)
         try:
             fields = (np.array(answer.pop(name), np.int64) for name in ("nanoseconds", "batches", "yardsticks"))
             measured = Round(*fields)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise self.child.failure("answered nonsense, no times") from error
+            raise self.process.error("answered nonsense, no times") from error
         self.usage = self._decoded(Usage, answer)
         return measured
 
@@ -104,10 +104,10 @@ class Worker:
         try:
             return records.decode(kind, answer, "")
         except ValueError as error:
-            raise self.child.failure(f"answered nonsense: {error}") from error
+            raise self.process.error(f"answered nonsense: {error}") from error
 
 
-class Row:
+class JobResult:
     """A job, and the workers that did it one after the other."""
 
     def __init__(self, job: Job) -> None:
@@ -124,4 +124,4 @@ class Row:
         """Microseconds, of the times that nothing slowed; raises WorkerError where a worker failed."""
         if self.failure:
             raise self.failure
-        return summarise(undisturbed([worker.rounds for worker in self.workers])[0]).p50
+        return summarize(accepted([worker.rounds for worker in self.workers])[0]).p50

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from mnistkit import records
-from mnistkit.errors import BenchError
-from mnistkit.paired import Interval
-from mnistkit.verification import VerifyReport
-from mnistkit_bench.results import BenchReport, named
+from mnistkit.bench_report import BenchReport, named
+from mnistkit.core import records
+from mnistkit.core.errors import BenchError
+from mnistkit.core.interval import Interval
+from mnistkit.verify.report import VerifyReport
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Candidate:
     p50: float  # microseconds
     p50_interval: Interval | None
     bytes: int
-    tainted: bool  # something has spoilt its measurement
+    unstable: bool  # something has spoilt its measurement
     pareto: bool  # nothing else is better in one of accuracy, latency and size, and as good in the others
     ruled_out: str  # why it can't be shipped; empty where it can
 
@@ -78,7 +78,7 @@ def recommend(verified: VerifyReport, measured: BenchReport, limits: Limits) -> 
             p50=row.latency.p50,
             p50_interval=row.latency.p50_interval,
             bytes=row.bytes,
-            tainted=bool(measured.tainted or row.tainted),
+            unstable=bool(measured.unstable or row.unstable),
             pareto=False,
             ruled_out="" if parity.verdict == "PASS" else f"verify says {parity.verdict}",
         )
@@ -114,5 +114,5 @@ def _beyond(candidate: Candidate, limits: Limits) -> str:
 
 def _beats(one: Candidate, other: Candidate) -> bool:
     """Whether it is as good in all and better in something."""
-    ones, others = ((-each.accuracy, each.p50, each.bytes) for each in (one, other))
-    return ones != others and all(a <= b for a, b in zip(ones, others, strict=True))
+    first, second = ((-each.accuracy, each.p50, each.bytes) for each in (one, other))
+    return first != second and all(a <= b for a, b in zip(first, second, strict=True))

@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 
+from mnistkit.bench_report import BenchReport, Failure, Measurement
 from mnistkit.bundle import Artifact, Bundle
-from mnistkit.errors import BenchError, WorkerError
-from mnistkit.machine import this_machine
-from mnistkit.progress import SILENT, Progress
-from mnistkit.runtimes import pair, runtime_versions, without_runtime
-from mnistkit_bench import taint
-from mnistkit_bench.jobs import Amount, Job, Row, Worker
-from mnistkit_bench.results import BenchReport, Failure, Measurement
-from mnistkit_bench.rounds import pack, undisturbed
-from mnistkit_bench.statistics import summarise
-from mnistkit_bench.watch import Watch
+from mnistkit.core.errors import BenchError, WorkerError
+from mnistkit.core.progress import SILENT, Progress
+from mnistkit.device.machine import this_machine
+from mnistkit.runtimes import artifacts_without_runtime, match_runtimes, runtime_versions
+from mnistkit_bench import reliability
+from mnistkit_bench.jobs import Job, JobResult, SamplingOptions, Worker
+from mnistkit_bench.monitor import SystemMonitor
+from mnistkit_bench.samples import accepted, pack
+from mnistkit_bench.statistics import summarize
 
 ROUND_SECONDS = 0.02
 END_TO_END_SECONDS = 0.005  # of each round besides
@@ -35,7 +35,7 @@ STEADY_WITHIN = 0.03  # … this share of each other
 def bench(
     bundle: Bundle,
     runtimes: tuple[str, ...],
-    amount: Amount,
+    amount: SamplingOptions,
     threads: tuple[int, ...] = (1,),
     progress: Progress = SILENT,
 ) -> BenchReport:
@@ -50,7 +50,7 @@ def bench(
             "this processor is emulated, and the time that takes says nothing of a device", "measure on the device"
         )
     artifacts = bundle.manifest.artifacts
-    pairs = pair(artifacts, runtimes, for_devices=True)
+    pairs = match_runtimes(artifacts, runtimes, for_devices=True)
     test_set = bundle.file(bundle.manifest.test_set)
     jobs = {
         Job(bundle.file(artifact), runtime, test_set, count): artifact
@@ -66,16 +66,18 @@ def bench(
         bundle_sha256=bundle.manifest_sha256,
         machine=machine,
         states=tuple(watch.states),
-        tainted=tuple(taint.of_machine(watch.states, watch.others)),
+        unstable=tuple(reliability.machine_warnings(watch.states, watch.background_load)),
         measurements=measurements,
         failures=(*filter(None, map(_failure, rows)), *skipped),
         versions=runtime_versions(),
     )
 
 
-def measure(jobs: list[Job], amount: Amount, progress: Progress = SILENT) -> tuple[list[Row], Watch]:
+def measure(
+    jobs: list[Job], amount: SamplingOptions, progress: Progress = SILENT
+) -> tuple[list[JobResult], SystemMonitor]:
     """Do the jobs side by side in rounds, so much of each."""
-    rows, watch = [Row(job) for job in jobs], Watch()
+    rows, watch = [JobResult(job) for job in jobs], SystemMonitor()
     wanted = math.ceil((amount.samples or amount.seconds / ROUND_SECONDS) / amount.processes)
     for number in range(amount.processes):
         with (
@@ -92,12 +94,12 @@ def measure(jobs: list[Job], amount: Amount, progress: Progress = SILENT) -> tup
     return rows, watch
 
 
-def _started(rows: list[Row], stack: contextlib.ExitStack) -> list[Worker]:
+def _started(rows: list[JobResult], stack: contextlib.ExitStack) -> list[Worker]:
     """A new worker for each, warmed up, which the stack closes."""
     workers = []
     for row in rows:  # one after the other: side by side, they would spoil each other's cold starts
         worker = Worker(row.job)
-        stack.callback(worker.child.close)
+        stack.callback(worker.process.close)
         row.workers.append(worker)
         workers.append(worker)
         _attempt(worker, Worker.start)
@@ -130,7 +132,7 @@ def _attempt(worker: Worker, work: Callable[[Worker], None]) -> None:
         work(worker)
     except WorkerError as error:
         worker.failure = error
-        worker.child.close()
+        worker.process.close()
 
 
 def _warm_up(worker: Worker) -> None:
@@ -151,10 +153,10 @@ def _round(worker: Worker) -> None:
     worker.end_to_end.append(worker.run("end_to_end", END_TO_END_SECONDS))
 
 
-def _measurement(artifact: Artifact, row: Row, advance: Callable[[float], None]) -> Measurement:
+def _measurement(artifact: Artifact, row: JobResult, advance: Callable[[float], None]) -> Measurement:
     workers, runtime, raw = row.workers, row.job.runtime, [worker.rounds for worker in row.workers]
-    times, share = undisturbed(raw)
-    latency = summarise(times)
+    times, share = accepted(raw)
+    latency = summarize(times)
     advance(1)
     return Measurement(
         artifact=artifact.file,
@@ -168,10 +170,12 @@ def _measurement(artifact: Artifact, row: Row, advance: Callable[[float], None])
         resident_bytes=max(worker.usage.resident_bytes for worker in workers),
         peak_bytes=max(worker.usage.peak_bytes for worker in workers),
         warm_up_seconds=_median(worker.warm_up_seconds for worker in workers),
-        undisturbed=round(share, 4),
+        accepted_fraction=round(share, 4),
         latency=latency,
-        end_to_end=summarise(undisturbed([worker.end_to_end for worker in workers])[0]),
-        tainted=tuple(taint.of_row(latency, share, steady=all(worker.steady for worker in workers))),
+        end_to_end=summarize(accepted([worker.end_to_end for worker in workers])[0]),
+        unstable=tuple(
+            reliability.measurement_warnings(latency, share, steady=all(worker.steady for worker in workers))
+        ),
         raw=pack(raw),
     )
 
@@ -189,7 +193,7 @@ def package_bytes(distribution: str) -> int:
     return sum(file.size or 0 for file in listed)
 
 
-def _failure(row: Row) -> Failure | None:
+def _failure(row: JobResult) -> Failure | None:
     error, job = row.failure, row.job
     if not error:
         return None
@@ -197,5 +201,5 @@ def _failure(row: Row) -> Failure | None:
 
 
 def _skipped(artifacts: tuple[Artifact, ...]) -> Iterator[Failure]:
-    for artifact, runtime in without_runtime(artifacts, for_devices=True):
-        yield Failure(artifact.file, runtime.name, 1, "it is not installed", runtime.install, skipped=True)
+    for artifact, runtime in artifacts_without_runtime(artifacts, for_devices=True):
+        yield Failure(artifact.file, runtime.name, 1, "it is not installed", runtime.install_command, skipped=True)

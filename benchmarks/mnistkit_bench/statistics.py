@@ -4,53 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mnistkit.paired import Interval, Z
-from mnistkit_bench.rounds import Times
+from mnistkit.bench_report import Latency
+from mnistkit.core.interval import Interval, Z
+from mnistkit_bench.samples import Times
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BEYOND = 10  # samples that must lie beyond a percentile before it means anything
+MIN_SAMPLES_BEYOND = 10  # samples that must lie beyond a percentile before it means anything
 RESAMPLES = 2000
 BINS = 1000  # each with as many samples: a thousandth of them is what a bootstrapped median may be off by
-FEWEST_PROCESSES, FEWEST_ROUNDS = 2, 5  # for an interval
+MIN_PROCESSES, MIN_ROUNDS = 2, 5  # for an interval
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Of one inference, in microseconds. A percentile that the samples can't support is None."""
-
-    samples: int
-    p50: float
-    p50_interval: Interval | None  # 95%; None: there were too few rounds
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    mean: float
-    deviation: float  # standard
-    minimum: float
-    maximum: float
-    per_second: float
-
-
-def needed(percentile: float) -> int:
+def min_samples(percentile: float) -> int:
     """How many samples that percentile needs."""
-    return math.ceil(round(BEYOND / (1 - percentile / 100), 6))
+    return math.ceil(round(MIN_SAMPLES_BEYOND / (1 - percentile / 100), 6))
 
 
-def summarise(processes: Times, seed: int = 1) -> Latency:
+def summarize(processes: Times, seed: int = 1) -> Latency:
     """The figures of these nanoseconds; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
     import numpy as np
 
     times = _pooled(processes) / 1000
 
     def percentile(wanted: float) -> float | None:
-        return _rounded(float(np.percentile(times, wanted))) if len(times) >= needed(wanted) else None
+        return _rounded(float(np.percentile(times, wanted))) if len(times) >= min_samples(wanted) else None
 
     medians = bootstrap(processes, seed)
     return Latency(
@@ -77,7 +60,7 @@ def bootstrap(processes: Times, seed: int) -> NDArray[np.float64] | None:
     """
     import numpy as np
 
-    if len(processes) < FEWEST_PROCESSES or sum(map(len, processes)) < FEWEST_ROUNDS:
+    if len(processes) < MIN_PROCESSES or sum(map(len, processes)) < MIN_ROUNDS:
         return None
     # Times are counted in bins, so that what a draw costs does not grow with the samples.
     times = np.sort(_pooled(processes))

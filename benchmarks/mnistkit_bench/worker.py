@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import children, files
+from mnistkit.core import files, processes
 from mnistkit.runtimes import RUNTIMES, Session
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 IMAGES = 1000  # of the test set, taken in turn
 BATCH_NANOSECONDS = 1_000_000
-YARDSTICK = range(3000)
+PROBE_WORKLOAD = range(3000)
 
 clock = time.perf_counter_ns
 
 
 def main() -> None:
     """Serve one runner until it closes standard input."""
-    with children.conversation() as (requests, reply):
+    with processes.worker_channel() as (requests, reply):
         session, images, cold = _open(next(requests))
         reply(cold)
         timed = {"latency": _latency(session, images), "end_to_end": _end_to_end(session, images)}
@@ -57,14 +57,14 @@ def in_batches(repeat: Callable[[int], list[int]], seconds: float) -> dict[str, 
     end = clock() + int(seconds * 1e9)
     times: list[int] = []
     batches: list[int] = []
-    yardsticks = [_yardstick()]
+    probes = [_probe()]
     while not batches or clock() < end:
         batch = repeat(clock() + BATCH_NANOSECONDS)
         times += batch
         batches.append(len(batch))
-        yardsticks.append(_yardstick())
+        probes.append(_probe())
     spent = {"cpu": time.process_time(), **_memory()}
-    return {"nanoseconds": times, "batches": batches, "yardsticks": yardsticks, **spent}
+    return {"nanoseconds": times, "batches": batches, "yardsticks": probes, **spent}
 
 
 def _repeat(timed: Callable[[], int]) -> Callable[[int], list[int]]:
@@ -109,10 +109,10 @@ def _end_to_end(session: Session, images: NDArray[np.uint8]) -> Callable[[], int
     return timed
 
 
-def _yardstick() -> int:
+def _probe() -> int:
     """Nanoseconds of a fixed piece of plain Python: it takes longer where the processor runs slower."""
     started = clock()
-    sum(YARDSTICK)
+    sum(PROBE_WORKLOAD)
     return clock() - started
 
 

@@ -6,11 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mnistkit import files
 from mnistkit.bundle import Calibration
-from mnistkit.data.dataset import Dataset, Labelled
-from mnistkit.errors import DataError
-from mnistkit.sampling import rank_in_class
+from mnistkit.core import files
+from mnistkit.core.errors import DataError
+from mnistkit.data.dataset import Dataset, LabeledImages
+from mnistkit.data.sampling import rank_in_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +21,15 @@ HELD_OUT = 6  # one training image in so many is never calibrated on: accuracy i
 
 
 @dataclass(frozen=True)
-class Representative:
+class RepresentativeDataset:
     """Images to calibrate on, float32 [samples, height, width, channels], and images that were held out of them."""
 
     images: NDArray[np.float32]
-    held_out: Labelled
+    held_out: LabeledImages
     record: Calibration
 
 
-def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> Representative:
+def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> RepresentativeDataset:
     """`samples` training images, the classes in equal shares, and a sixth of the training images held out of them.
 
     An image that stands in the test set too is never chosen, by its content. Raises DataError where there are
@@ -52,9 +52,9 @@ def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> Representative:
     # A range of 0 to 255 makes the scale of the quantized input 1, so that a stored byte is a raw pixel.
     images[0].flat[:2] = 0, 255
     digest = files.sha256(indices.astype("<i8").tobytes())
-    return Representative(
+    return RepresentativeDataset(
         images,
-        Labelled(data.x_train[held_out], data.y_train[held_out]),
+        LabeledImages(data.x_train[held_out], data.y_train[held_out]),
         Calibration(samples, seed, digest, refused),
     )
 

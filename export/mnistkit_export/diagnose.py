@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mnistkit import files, records
 from mnistkit.bundle import Artifact, Bundle, Format
-from mnistkit.errors import BundleError, ExportError
-from mnistkit.progress import SILENT, Progress
+from mnistkit.core import files, records
+from mnistkit.core.errors import BundleError, ExportError
+from mnistkit.core.progress import SILENT, Progress
 from mnistkit_export import onnx_layers, tflite_layers
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mnistkit_export.layers import LayerValues, Pair, Storage
+    from mnistkit_export.layer_tensors import LayerValues, QuantParams, TensorPair
 
 TINY = 1e-30  # keeps the ratio of an all-zero signal finite
 MOST_DB = 100.0
@@ -24,12 +24,12 @@ LAYERS = {"tflite": tflite_layers.compare, "onnx": onnx_layers.compare}
 
 
 @dataclass(frozen=True)
-class Damage:
+class ErrorMetrics:
     """How far values are from what they were in float32; without error, the ratio and the cosine have no end."""
 
     snr_db: float | None  # signal-to-noise ratio: 10·log10(Σ value² / Σ error²), in decibels; None: no error
     cosine: float  # of the angle between what it was and what it is
-    largest_error: float
+    max_error: float
     clipped: float  # the share of the values that lie outside what their type can hold
 
 
@@ -42,14 +42,14 @@ class LayerReport:
     feeds: tuple[str, ...]  # the layers that take its activations
     # What storing its activations costs by itself, without the errors that came in: the mean over the channels of
     # their signal-to-noise ratios in decibels, each 100 at most. None: they are stored in float.
-    storage_snr_db: float | None
-    activations: Damage  # of all that was quantized up to here
-    weights: Damage | None  # None: it has none, or they are as they were
+    activation_snr_db: float | None
+    activations: ErrorMetrics  # of all that was quantized up to here
+    weights: ErrorMetrics | None  # None: it has none, or they are as they were
 
     @property
     def quantized(self) -> bool:
         """Whether anything of it is stored in fewer bits."""
-        return self.storage_snr_db is not None or self.weights is not None
+        return self.activation_snr_db is not None or self.weights is not None
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def worst_first(format: Format, plain: bytes, quantized: bytes, images: NDArray[
 def _badness(report: LayerReport) -> tuple[float, float]:
     """By what it does itself; where that says nothing, by what came of it."""
     weights = report.weights.snr_db if report.weights else None
-    own, all_in_all = (report.storage_snr_db, weights), report.activations.snr_db
+    own, all_in_all = (report.activation_snr_db, weights), report.activations.snr_db
     return min(_or_exact(own[0]), _or_exact(own[1])), _or_exact(all_in_all)
 
 
@@ -131,18 +131,18 @@ def _report(values: LayerValues) -> LayerReport:
     )
 
 
-def _damage(pair: Pair, storage: Storage | None) -> Damage:
+def _damage(pair: TensorPair, storage: QuantParams | None) -> ErrorMetrics:
     import numpy as np
 
     before, after = (part.astype(np.float64).ravel() for part in (pair.before, pair.after))
     error = after - before
     signal, noise = float(before @ before), float(error @ error)
     norms = math.sqrt(signal * float(after @ after))
-    return Damage(
+    return ErrorMetrics(
         snr_db=round(10 * math.log10(max(signal, TINY) / noise), 2) if noise else None,
         cosine=round(float(before @ after) / norms, 6) if norms else float(not noise),
-        largest_error=float(abs(error).max()),
-        clipped=storage.clipped(pair.before) if storage else 0.0,
+        max_error=float(abs(error).max()),
+        clipped=storage.saturation(pair.before) if storage else 0.0,
     )
 
 
@@ -152,7 +152,7 @@ def _storage_snr_db(values: LayerValues) -> float | None:
     if values.storage is None:
         return None
     before = values.activations.before
-    error = values.storage.kept(before) - before
+    error = values.storage.fake_quantize(before) - before
     others = tuple(axis for axis in range(before.ndim) if axis != values.channel_axis % before.ndim)
     signal, noise = (np.square(part, dtype=np.float64).sum(axis=others) for part in (before, error))
     alive = signal > 0

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mnistkit import bundle, files, records
-from mnistkit.bundle import Contents, File, Papers
-from mnistkit.errors import ModelError
-from mnistkit_export.artifacts import FILES
+from mnistkit import bundle
+from mnistkit.bundle import File, Metadata, ModelInfo
+from mnistkit.core import files, records
+from mnistkit.core.errors import ModelError
+from mnistkit_export.convert import FILES
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Inspection(records.Record):
     version: ClassVar[int] = 1
 
     file: File
-    contents: Contents
-    papers: Papers | None
+    model: ModelInfo
+    metadata: Metadata | None
 
 
 def inspect(path: Path) -> Inspection:
@@ -35,10 +36,10 @@ def inspect(path: Path) -> Inspection:
         raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "name one, or a bundle")
     content = files.read_bytes(path)
     try:
-        contents, papers = format.describe(content), format.papers(content)
+        contents, metadata = format.describe(content), format.metadata(content)
     except (ModelError, ImportError):
         raise
     except Exception as error:  # the readers raise whatever a broken file leads them to
         raise ModelError(f"{path} is no {path.suffix} file, or it is broken", "export it again") from error
-    read = records.parse(papers, Papers, f"{path}: its papers", "export it again") if papers else None
+    read = records.parse(metadata, Metadata, f"{path}: its papers", "export it again") if metadata else None
     return Inspection(bundle.describe(path), contents, read)

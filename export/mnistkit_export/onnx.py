@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mnistkit.bundle import CalibrationMethod as Method
 from mnistkit.bundle import Quantization
-from mnistkit.keras_models import KerasModel
-from mnistkit.native_output import swallowed
-from mnistkit_export import onnx_file
+from mnistkit.core.native_output import suppress_output
+from mnistkit.formats import onnx_file
+from mnistkit.training.keras_models import KerasModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,14 +46,14 @@ class Source:
         if quantization == "float32":
             return onnx_file.to_bytes(proto)
         onnx.save(proto, self.scratch / "named.onnx")
-        with swallowed(1, 2):
+        with suppress_output(1, 2):
             getattr(self, f"_to_{quantization}")(floats)
         return onnx_file.to_bytes(onnx.load(self.scratch / "quantized.onnx"))
 
     def _traced(self, opset: int) -> Any:
         """The model as a ModelProto in float32, for the first operator set from `opset` on that can say it."""
         try:
-            with swallowed():
+            with suppress_output():
                 return self._converted(opset)
         except Exception:  # whatever they raise where an operator is younger
             if opset == NEWEST_OPSET:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.native_output import swallowed
-from mnistkit_export.layers import LayerValues, Pair, Storage
-from mnistkit_export.onnx_file import WEIGHTED, import_onnx, layer_of_node
+from mnistkit.core.native_output import suppress_output
+from mnistkit.formats.onnx_file import WEIGHTED, import_onnx, layer_of_node
+from mnistkit_export.layer_tensors import LayerValues, QuantParams, TensorPair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterat
             layer=layer,
             operator=node.op_type,
             feeds=tuple(dict.fromkeys(layer_of_node(taker.name) for taker in one.nodes if made in taker.input)),
-            activations=Pair(values, after[wanted[made]]),
+            activations=TensorPair(values, after[wanted[made]]),
             # The converter computes images with their channels first, until it has them put back.
             channel_axis=1 if values.ndim == 4 and node.op_type != "Transpose" else -1,
             storage=other.storage(made),
@@ -44,8 +44,8 @@ def _weights(one: _Inside, other: _Inside, layer: str) -> dict[str, Any]:
         if layer_of_node(node.name) == layer and node.op_type in WEIGHTED and node.input[1] in one.constants:
             name = node.input[1]
             storage = other.weight_storage(name)
-            after = storage.real(other.constants[name + STORED]) if storage else other.constants[name]
-            return {"weights": Pair(one.constants[name], after), "weight_storage": storage}
+            after = storage.dequantize(other.constants[name + STORED]) if storage else other.constants[name]
+            return {"weights": TensorPair(one.constants[name], after), "weight_storage": storage}
     return {"weights": None, "weight_storage": None}
 
 
@@ -71,7 +71,7 @@ class _Inside:
         options = onnxruntime.SessionOptions()
         # Fusions would compute some of them no more.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        with swallowed():
+        with suppress_output():
             session = onnxruntime.InferenceSession(self._proto.SerializeToString(), options, ["CPUExecutionProvider"])
         values = session.run(list(tensors), {"image": images.astype(np.float32)})
         return dict(zip(tensors, values, strict=True))
@@ -80,19 +80,19 @@ class _Inside:
         """Where the tensor of this name in float32 is found here, as it is after it was quantized."""
         return next((found for found in (name + DEQUANTIZED, name) if found in self._makers), None)
 
-    def weight_storage(self, name: str) -> Storage | None:
+    def weight_storage(self, name: str) -> QuantParams | None:
         """How the weights of this name in float32 are stored here."""
         if name + STORED not in self.constants:
             return None
         node = self._makers.get(name + DEQUANTIZED)
         axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1) if node else 0
         stored, scale, zero_point = (self.constants[name + part] for part in (STORED, "_scale", "_zero_point"))
-        return Storage.along(stored.dtype, scale, zero_point.astype("int64"), axis, stored.ndim)
+        return QuantParams.along(stored.dtype, scale, zero_point.astype("int64"), axis, stored.ndim)
 
-    def storage(self, name: str) -> Storage | None:
+    def storage(self, name: str) -> QuantParams | None:
         """How the tensor of this name in float32 is stored here."""
         node = self._makers.get(name + DEQUANTIZED)
         if node is None:
             return None
         scale, zero_point = (self.constants[tensor] for tensor in node.input[1:3])
-        return Storage.along(zero_point.dtype, scale, zero_point.astype("int64"), 0, 1)
+        return QuantParams.along(zero_point.dtype, scale, zero_point.astype("int64"), 0, 1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mnistkit.bundle import CalibrationMethod, Format, Quantization
-from mnistkit.errors import OptionError
+from mnistkit.core.errors import OptionError
 from mnistkit_export.calibration import SAMPLES
 
-Kind = tuple[Format, Quantization]
+ArtifactKind = tuple[Format, Quantization]
 CALIBRATED = ("int8", "int16x8")
 
 # What is made unless less is asked for, in this order.
@@ -21,7 +21,7 @@ ON_REQUEST: dict[Format, tuple[Quantization, ...]] = {"tflite": ("int16x8",), "o
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """What a user may choose of an export."""
 
     formats: tuple[str, ...] = ()  # none named: all
@@ -31,23 +31,23 @@ class Options:
     calibration_samples: int = SAMPLES
     calibration_method: CalibrationMethod = "minmax"
     max_drop: float | None = None  # percentage points that int8 may lose; None: any
-    optimise: bool = True
+    optimize: bool = True
     force: bool = False  # replace the bundle that is there
 
-    def kinds(self) -> list[Kind]:
+    def artifact_kinds(self) -> list[ArtifactKind]:
         """The artifacts to make; raises OptionError where there are none, or an option has no use."""
-        kinds = [
+        artifact_kinds = [
             (format, quantization)
             for format in ARTIFACTS
             if not self.formats or format in self.formats
             for quantization in ARTIFACTS[format] + (ON_REQUEST[format] if self.quantizations else ())
             if not self.quantizations or quantization in self.quantizations
         ]
-        if not kinds:
+        if not artifact_kinds:
             names = " in ".join((*self.formats, *self.quantizations))
             raise OptionError(f"there is no artifact of {names}", "choose another --format or --quantize")
-        if self.calibration_method != "minmax" and ("onnx", "int8") not in kinds:
+        if self.calibration_method != "minmax" and ("onnx", "int8") not in artifact_kinds:
             raise OptionError(f"only int8 ONNX is calibrated by {self.calibration_method}", "add it, or choose minmax")
-        if self.max_drop is not None and not any(quantization == "int8" for _, quantization in kinds):
+        if self.max_drop is not None and not any(quantization == "int8" for _, quantization in artifact_kinds):
             raise OptionError("--max-drop is about int8, which is not asked for", "add --quantize int8")
-        return kinds
+        return artifact_kinds

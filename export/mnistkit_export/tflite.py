@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistkit.bundle import Quantization
-from mnistkit.keras_models import KerasModel, import_keras
-from mnistkit.native_output import swallowed
-from mnistkit_export import tflite_file
+from mnistkit.core.native_output import suppress_output
+from mnistkit.formats import tflite_file
+from mnistkit.training.keras_models import KerasModel, import_keras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ class Source:
 
         In int8 it takes and gives uint8, so that raw bytes go straight in.
         """
-        with swallowed(1, 2):
+        with suppress_output(1, 2):
             content = self._quantized_but_for(floats) if floats else self._converter(quantization).convert()
         return tflite_file.named(content, self.layers)
 
@@ -99,6 +99,6 @@ def trace(model: KerasModel, folder: Path, layers: tuple[str, ...], calibration:
     archive.add_endpoint(
         "serve", lambda image: {"probabilities": model(image, training=False)}, input_signature=[image]
     )
-    with swallowed():
+    with suppress_output():
         archive.write_out(folder, verbose=False)
     return Source(folder, layers, calibration)

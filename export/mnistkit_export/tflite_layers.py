@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.errors import ExportError
-from mnistkit.native_output import swallowed
-from mnistkit_export import tflite_file
-from mnistkit_export.layers import LayerValues, Pair, Storage
-from mnistkit_export.tflite_file import CONVERSIONS, WEIGHTED, Operator
+from mnistkit.core.errors import ExportError
+from mnistkit.core.native_output import suppress_output
+from mnistkit.formats import tflite_file
+from mnistkit.formats.tflite_file import CONVERSIONS, WEIGHTED, Operator
+from mnistkit_export.layer_tensors import LayerValues, QuantParams, TensorPair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +29,10 @@ def compare(plain: bytes, quantized: bytes, images: NDArray[np.uint8]) -> Iterat
             layer=names[before.outputs[0]],
             operator=before.kind,
             feeds=tuple(names[taker] for taker in takers),
-            activations=Pair(one.activations(before), other.activations(after)),
+            activations=TensorPair(one.activations(before), other.activations(after)),
             channel_axis=-1,
             storage=other.storage(after),
-            weights=Pair(one.weights(before), other.weights(after)) if before.kind in WEIGHTED else None,
+            weights=TensorPair(one.weights(before), other.weights(after)) if before.kind in WEIGHTED else None,
             weight_storage=other.weight_storage(after) if before.kind in WEIGHTED else None,
         )
 
@@ -46,7 +46,7 @@ class _Inside:
         operators = list(tflite_file.operators(tflite_file.unpack(content)))
         self.operators: list[Operator] = [operator for operator in operators if operator.kind not in CONVERSIONS]
         self._stored_again = {one.inputs[0]: one.outputs[0] for one in operators if one.kind == "QUANTIZE"}
-        with swallowed():
+        with suppress_output():
             self._interpreter = Interpreter(
                 model_content=content,
                 experimental_preserve_all_tensors=True,
@@ -82,23 +82,23 @@ class _Inside:
         """Its weights."""
         return self._real(operator.inputs[1], self._interpreter.get_tensor(operator.inputs[1]))
 
-    def storage(self, operator: Operator) -> Storage | None:
+    def storage(self, operator: Operator) -> QuantParams | None:
         """How its output is stored, by itself, or for those that take it."""
         made = operator.outputs[0]
         return self._storage(made) or self._storage(self._stored_again.get(made, made))
 
-    def weight_storage(self, operator: Operator) -> Storage | None:
+    def weight_storage(self, operator: Operator) -> QuantParams | None:
         """How its weights are stored."""
         return self._storage(operator.inputs[1])
 
-    def _storage(self, tensor: int) -> Storage | None:
+    def _storage(self, tensor: int) -> QuantParams | None:
         entry = self._details[tensor]
         said = entry["quantization_parameters"]
         if not said["scales"].size:
             return None
         axis, rank = said["quantized_dimension"], len(entry["shape"])
-        return Storage.along(entry["dtype"], said["scales"], said["zero_points"].astype("int64"), axis, rank)
+        return QuantParams.along(entry["dtype"], said["scales"], said["zero_points"].astype("int64"), axis, rank)
 
     def _real(self, tensor: int, stored: NDArray[Any]) -> NDArray[np.float32]:
         storage = self._storage(tensor)
-        return storage.real(stored) if storage else stored
+        return storage.dequantize(stored) if storage else stored

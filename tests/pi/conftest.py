@@ -12,8 +12,9 @@ from support import ROOT
 
 from emulated_pi import releases, userland
 from emulated_pi.board import Board
-from mnistkit import cli, predictions
-from mnistkit.predictions import Predictions
+from mnistkit.cli import main
+from mnistkit.verify import predictions
+from mnistkit.verify.predictions import Predictions
 
 BUNDLE = ROOT / "build" / "cnn" / "bundle"
 RUNTIMES = "--runtime", "litert", "--runtime", "onnxruntime"
@@ -56,7 +57,7 @@ def recorded_here(cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
     def record(images: int | None) -> Predictions:
         saved = tmp_path_factory.mktemp("here") / "answers.npz"
-        assert cli.run(["verify", str(cnn), *RUNTIMES, *asked(images), "--save", str(saved)]) == 0
+        assert main.run(["verify", str(cnn), *RUNTIMES, *asked(images), "--save", str(saved)]) == 0
         return predictions.load(saved)
 
     return cache(record)
@@ -75,10 +76,10 @@ def answered(
 
     def pair(case: Case) -> list[Answered]:
         here, there = recorded_here(case.images), recorded(case)
-        ours = {row.artifact: answers for row, answers in zip(here.record.rows, here.answers, strict=True)}
+        ours = {row.artifact: answers for row, answers in zip(here.record.rows, here.probabilities, strict=True)}
         return [
             Answered(row.artifact, row.quantization, row.runtime, ours[row.artifact], answers)
-            for row, answers in zip(there.record.rows, there.answers, strict=True)
+            for row, answers in zip(there.record.rows, there.probabilities, strict=True)
         ]
 
     return pair

@@ -11,16 +11,17 @@ import pytest
 from pi.cases import MOST_OFF, Answered, Case
 
 from emulated_pi.board import Board
-from mnistkit_bench import rounds, statistics
-from mnistkit_bench.rounds import Round
+from mnistkit_bench import samples, statistics
+from mnistkit_bench.samples import Round
 
 BOARD = "pi4", "bookworm-armhf"
 CASES = [Case(*BOARD, images=300), pytest.param(Case(*BOARD), marks=pytest.mark.full)]
 SUMMARISE = """
 import json, sys
-from mnistkit_bench import rounds, statistics
-raw = rounds.Raw(**json.loads(sys.argv[1]))
-print(statistics.summarise(rounds.undisturbed(rounds.unpack(raw))[0]))
+from mnistkit.bench_report import RawSamples
+from mnistkit_bench import samples, statistics
+raw = RawSamples(**json.loads(sys.argv[1]))
+print(statistics.summarize(samples.accepted(samples.unpack(raw))[0]))
 """
 
 
@@ -44,8 +45,8 @@ def test_a_measurement_comes_to_the_same_figures(board: Callable[[str, str], Boa
         Round(random.integers(40_000, 60_000, many.sum()), many, random.integers(9_000, 11_000, len(many) + 1))
         for many in batches
     ]
-    raw = rounds.pack([each[:12], each[12:]])
-    here = statistics.summarise(rounds.undisturbed(rounds.unpack(raw))[0])
+    raw = samples.pack([each[:12], each[12:]])
+    here = statistics.summarize(samples.accepted(samples.unpack(raw))[0])
     done = board(*BOARD).run("python3", "-P", "-c", SUMMARISE, json.dumps(asdict(raw)))
     assert done.stdout.strip() == str(here), done.stderr
     assert here.p50_interval

@@ -15,13 +15,13 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from pi.cases import MOST_OFF, Answered, Case
-from support import ROOT, Run
+from support import ROOT, Cli
 
 from emulated_pi import boards, userland
 from emulated_pi.board import Board
-from mnistkit import records
-from mnistkit.doctor import DoctorReport
-from mnistkit.predictions import Predictions
+from mnistkit.core import records
+from mnistkit.device.doctor import DoctorReport
+from mnistkit.verify.predictions import Predictions
 
 Boards = Callable[[str, str], Board]
 QUICK = [Case("pi4", images=300), Case("pi5", images=300)]
@@ -98,14 +98,14 @@ def test_bench_refuses_to_time_an_emulation(board: Boards, cnn: Path) -> None:
 
 
 @pytest.mark.parametrize("artifact", ["model.float32.tflite", "model.int8.onnx"])
-def test_predict_shows_there_what_it_shows_here(board: Boards, cnn: Path, mnistkit: Run, artifact: str) -> None:
+def test_predict_shows_there_what_it_shows_here(board: Boards, cnn: Path, mnistkit: Cli, artifact: str) -> None:
     arguments = "predict", cnn, "--artifact", artifact, "--index", 3
     there = board("pi4", "bookworm").run("mnistkit", *arguments)
     here = mnistkit(*arguments)
     assert (there.returncode, there.stdout) == (here.code, here.out) == (0, here.out)
 
 
-def test_recommend_reads_records_that_were_copied_there(board: Boards, mnistkit: Run) -> None:
+def test_recommend_reads_records_that_were_copied_there(board: Boards, mnistkit: Cli) -> None:
     arguments = "recommend", RECORDS / "verify.json", RECORDS / "bench.json"
     there = board("pi4", "bookworm").run("mnistkit", *arguments)
     here = mnistkit(*arguments)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import Cli
 
 from emulated_pi import userland
 from emulated_pi.board import Board
@@ -55,7 +55,7 @@ def test_pip_installs_the_device_extra_there(
 
 
 def test_pip_installs_tflite_runtime_on_32_bits(
-    board: Callable[[str, str], Board], cnn: Path, mnistkit: Run, tmp_path: Path
+    board: Callable[[str, str], Board], cnn: Path, mnistkit: Cli, tmp_path: Path
 ) -> None:
     pi, wheelhouse = board("pi4", "bookworm-armhf"), tmp_path / "wheelhouse"
     assert mnistkit("wheelhouse", "--target", "pi-32bit", "--out", wheelhouse).code == 0

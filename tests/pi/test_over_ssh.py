@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Run
+from support import Cli
 
 import loopback
 from emulated_pi import boards
 from emulated_pi.board import Board
 from loopback import Network
-from mnistkit import records
+from mnistkit.core import records
 from mnistkit.fleet.report import FleetReport, Host
 
 BOARDS = "pi4", "pi5"
@@ -34,7 +34,7 @@ def network(board: Callable[[str, str], Board], tmp_path: Path, monkeypatch: pyt
         yield found
 
 
-def test_boards_are_prepared_and_verified_over_ssh(network: Network, cnn: Path, mnistkit: Run, tmp_path: Path) -> None:
+def test_boards_are_prepared_and_verified_over_ssh(network: Network, cnn: Path, mnistkit: Cli, tmp_path: Path) -> None:
     inventory, report = tmp_path / "hosts.json", tmp_path / "fleet.json"
     inventory.write_text(json.dumps({"all": {"hosts": {name: {} for name in network.boards}}}))
     wheelhouse = tmp_path / "wheelhouse"
@@ -59,5 +59,5 @@ def test_boards_are_prepared_and_verified_over_ssh(network: Network, cnn: Path, 
         assert host.comparison
         assert (host.verify.machine.cpu, host.verify.machine.emulated) == (boards.FACTS[name].model, True)
         assert [row.runtime for row in host.verify.rows] == ["litert"] * 4 + ["onnxruntime"] * 3
-        assert {pairing.parity.agreement for pairing in host.comparison.pairings} == {1}
+        assert {pairing.parity.agreement for pairing in host.comparison.artifacts} == {1}
     assert verified["pi-down"].problem == "it refuses connections"

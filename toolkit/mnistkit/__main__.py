@@ -1,6 +1,6 @@
 """`python -m mnistkit`."""
 
-from mnistkit.cli import main
+from mnistkit.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,13 +10,14 @@ Nothing is opened before its checksum holds: a flipped bit in an artifact runs w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from mnistkit import files, records
-from mnistkit.errors import BundleError, RecordError
+from mnistkit.core import files, records
+from mnistkit.core.errors import BundleError, RecordError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Original:
+class SourceModel:
     """The Keras model that the artifacts were made from."""
 
     name: str
@@ -72,14 +73,14 @@ class Calibration:
     samples: int
     seed: int
     indices_sha256: str
-    refused: int  # training images that stand in the test set too, and were not to be chosen
+    excluded: int  # training images that stand in the test set too, and were not to be chosen
 
 
 @dataclass(frozen=True)
 class Provenance:
     """Where all artifacts of a bundle come from."""
 
-    original: Original
+    source_model: SourceModel
     data: str
     data_sha256: str
     labels: tuple[str, ...]  # the classes' names
@@ -88,7 +89,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Control:
+class AccuracyControl:
     """How much accuracy quantization was allowed to cost, what it cost, and the layers that it had to be spared."""
 
     max_drop: float  # percentage points
@@ -98,7 +99,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Making:
+class ConversionInfo:
     """How an artifact was made."""
 
     format: Format
@@ -106,12 +107,12 @@ class Making:
     macs: int
     parameters: int
     calibration_method: CalibrationMethod | None
-    control: Control | None
-    made_with: dict[str, str]
+    accuracy_control: AccuracyControl | None
+    tool_versions: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Contents:
+class ModelInfo:
     """What a network's file itself says."""
 
     input: Tensor
@@ -121,19 +122,19 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Artifact(Contents, Making, File):
+class Artifact(ModelInfo, ConversionInfo, File):
     """An exported network."""
 
 
 @dataclass(frozen=True)
-class Papers(records.Record):
+class Metadata(records.Record):
     """What an artifact carries in itself, so that a lone file tells where it came from."""
 
-    schema: ClassVar[str] = "papers"
+    schema: ClassVar[str] = "metadata"
     version: ClassVar[int] = 1
 
     provenance: Provenance
-    making: Making
+    conversion: ConversionInfo
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class EvaluationSet:
     labels: NDArray[np.int64]  # [N]
     reference: NDArray[np.float32]  # [N, classes]
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """What tells these images and labels from others."""
         return files.sha256_of_arrays(self.images, self.labels)

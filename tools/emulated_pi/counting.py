@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from emulated_pi.board import Board
-from mnistkit import files
+from mnistkit.core import files
 
 FOLDER = Path(__file__).parent
 INFERENCES = 50
@@ -30,7 +30,7 @@ def plugin(board: Board) -> Path:
     """The plugin, compiled where it is not yet."""
     built, source = board.folder.parent / "icount.so", FOLDER / "icount.c"
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
-        with files.replacing_file(built) as temporary:
+        with files.atomic_file(built) as temporary:
             subprocess.run([*COMPILE, "-o", str(temporary), str(source)], check=True)
     return built
 

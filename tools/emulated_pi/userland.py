@@ -22,7 +22,7 @@ from pathlib import Path
 from emulated_pi import boards, launchers, releases
 from emulated_pi.board import Board
 from emulated_pi.releases import RELEASES, ROOT, Release
-from mnistkit import files
+from mnistkit.core import files
 
 BUILD = ROOT / "build" / "pi"
 SOURCES = "toolkit", "export", "benchmarks/mnistkit_bench"

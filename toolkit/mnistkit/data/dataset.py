@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import files
+from mnistkit.core import files
+from mnistkit.core.errors import DataError
 from mnistkit.data import idx
-from mnistkit.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabeledImages:
     """Some images, uint8 [N, height, width, channels], and their labels, int64 [N]."""
 
     images: NDArray[np.uint8]
@@ -39,18 +39,18 @@ class Dataset:
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
 
-    def hold_out(self, which: str) -> tuple[Labelled, Labelled | None]:
+    def hold_out(self, which: str) -> tuple[LabeledImages, LabeledImages | None]:
         """The training images, and a sixth of them held out: the "first", the "last", or "none".
 
         That is 10,000 of MNIST's 60,000. Raises DataError where it would leave one part empty.
         """
         count = len(self.x_train) // 6
         if which == "none":
-            return Labelled(self.x_train, self.y_train), None
+            return LabeledImages(self.x_train, self.y_train), None
         if count == 0:
             raise DataError(f"a sixth of {len(self.x_train)} training images is none", "train with --validation none")
         parts = (slice(count, None), slice(count)) if which == "first" else (slice(-count), slice(-count, None))
-        training, held_out = (Labelled(self.x_train[part], self.y_train[part]) for part in parts)
+        training, held_out = (LabeledImages(self.x_train[part], self.y_train[part]) for part in parts)
         return training, held_out
 
     def pick(self, first: int, count: int, *, test: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

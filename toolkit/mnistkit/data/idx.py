@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import files
+from mnistkit.core import files
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import files
+from mnistkit.core import files
+from mnistkit.core.errors import DataError, StorageError, one_line
+from mnistkit.core.packages import missing_package
+from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data import dataset, idx
 from mnistkit.data.sources import SOURCES
-from mnistkit.errors import DataError, StorageError
-from mnistkit.extras import missing
-from mnistkit.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ def cache_path() -> Path:
     try:
         import platformdirs
     except ModuleNotFoundError as error:
-        raise missing("platformdirs", "train") from error
+        raise missing_package("platformdirs", "train") from error
     return platformdirs.user_cache_path("mnistkit") / "mnist.npz"
 
 
@@ -53,10 +53,10 @@ def _fetch(progress: Progress) -> dict[str, NDArray[Any]]:
             arrays = source(progress)
             idx.check_mnist(arrays)
         except (ValueError, OSError) as error:
-            failures.append(f"{name}: {' '.join(str(error).split())}")
+            failures.append(f"{name}: {one_line(error)}")
         else:
             files.write_npz(cache_path(), arrays)
-            progress.say(f"MNIST from {name}, checked, kept in {cache_path()}")
+            progress.log(f"MNIST from {name}, checked, kept in {cache_path()}")
             return arrays
     raise DataError(
         f"MNIST is not to be had here ({'; '.join(failures)})",

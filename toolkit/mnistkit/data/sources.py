@@ -23,11 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit import files
+from mnistkit.core import files
+from mnistkit.core.errors import StorageError
+from mnistkit.core.progress import Progress
 from mnistkit.data import idx
 from mnistkit.data.dataset import KEYS
-from mnistkit.errors import StorageError
-from mnistkit.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

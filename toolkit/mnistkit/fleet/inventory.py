@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnistkit import files
-from mnistkit.errors import OptionError, StorageError
+from mnistkit.core import files
+from mnistkit.core.errors import OptionError, StorageError
 
 TARGET = re.compile(r"(?:(?P<user>[^@\s-][^@\s]*)@)?(?P<host>\w[\w.-]*|\[[\da-fA-F:.]+(?:%\w+)?\])(?::(?P<port>\d+))?")
 FAILED = "@failed"
@@ -18,7 +18,7 @@ FAILED = "@failed"
 class Boards:
     """The boards that are named, or those of an inventory, or the ones among them that a pattern fits."""
 
-    targets: tuple[str, ...] = ()  # as ssh takes them: host, user@host; or with :port
+    hosts: tuple[str, ...] = ()  # as ssh takes them: host, user@host; or with :port
     inventory: Path | None = None
     only: str | None = None  # a host pattern of Ansible's, or those that failed last
 
@@ -30,7 +30,7 @@ def arguments(boards: Boards, folder: Path, failed: tuple[str, ...]) -> list[str
     """
     if boards.inventory is not None and not boards.inventory.exists():
         raise StorageError(f"there is no inventory {boards.inventory}", "check the path")
-    source = boards.inventory or _write(boards.targets, folder / "hosts.json")
+    source = boards.inventory or _write(boards.hosts, folder / "hosts.json")
     if boards.only == FAILED and not failed:
         raise OptionError("no board failed in the last run", "leave --only out")
     only = ",".join(failed) if boards.only == FAILED else boards.only

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mnistkit import records
-from mnistkit.fleet.engine import Status
-from mnistkit.parity import Verdict
-from mnistkit.verification import WORST_FIRST, Comparison, VerifyReport
-from mnistkit_bench.results import BenchReport
-from mnistkit_bench.rounds import Raw
+from mnistkit.bench_report import BenchReport
+from mnistkit.core import records
+from mnistkit.fleet.playbook import Status
+from mnistkit.verify.parity import Verdict
+from mnistkit.verify.report import WORST_FIRST, PredictionsComparison, VerifyReport
 
 Action = Literal["deploy", "verify", "bench"]
 
@@ -28,7 +27,7 @@ class Host:
     seconds: float  # from the start of the run until it was done
     changed: tuple[str, ...]  # the steps that were needed there; none where all was there already
     verify: VerifyReport | None = None
-    comparison: Comparison | None = None  # of its answers with those of this machine
+    comparison: PredictionsComparison | None = None  # of its answers with those of this machine
     bench: BenchReport | None = None  # without the raw times
 
 
@@ -77,9 +76,9 @@ class FleetReport(records.Record):
         return next((verdict for verdict in WORST_FIRST if verdict in found), "PASS")
 
     @property
-    def is_tainted(self) -> bool:
+    def is_unstable(self) -> bool:
         """Whether there is any reason not to rely on a measurement."""
-        return any(host.bench.is_tainted for host in self.hosts if host.bench)
+        return any(host.bench.is_unstable for host in self.hosts if host.bench)
 
 
 Figure = tuple[str, str, int, str, float]  # artifact, runtime, threads, host, value
@@ -90,12 +89,6 @@ def spread(hosts: Iterable[Host]) -> tuple[Spread, ...]:
     hosts = tuple(hosts)
     accuracies, latencies = _spreads("accuracy", _accuracies(hosts)), _spreads("p50", _latencies(hosts))
     return (*accuracies, *latencies)
-
-
-def without_raw_times(report: BenchReport) -> BenchReport:
-    """The figures alone: of a thousand boards, the times would be a gigabyte."""
-    rows = tuple(replace(row, raw=Raw((), (), "", "", "")) for row in report.measurements)
-    return replace(report, measurements=rows)
 
 
 def _spreads(measure: Literal["accuracy", "p50"], figures: Iterable[Figure]) -> Iterator[Spread]:

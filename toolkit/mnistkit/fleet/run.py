@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnistkit import files, predictions, records, verification
+from mnistkit.bench_report import BenchReport
 from mnistkit.bundle import Bundle
-from mnistkit.errors import MnistkitError, RecordError, StorageError
-from mnistkit.fleet import engine, inventory, memory, wheel
+from mnistkit.core import files, records
+from mnistkit.core.errors import MnistkitError, RecordError, StorageError
+from mnistkit.core.packages import installed_versions
+from mnistkit.core.progress import SILENT, Progress
+from mnistkit.fleet import inventory, last_run, playbook, wheel
 from mnistkit.fleet.inventory import Boards
-from mnistkit.fleet.report import Action, FleetReport, Host, spread, without_raw_times
-from mnistkit.predictions import Predictions
-from mnistkit.progress import SILENT, Progress
+from mnistkit.fleet.report import Action, FleetReport, Host, spread
 from mnistkit.runtimes import RUNTIMES, runtime_versions
-from mnistkit.versions import versions
-from mnistkit_bench.jobs import Amount
-from mnistkit_bench.results import BenchReport
+from mnistkit.verify import predictions
+from mnistkit.verify.predictions import Predictions
+from mnistkit.verify.report import compare, evaluate
 
 SENT_ANOTHER = "run it again, and nothing else on that board meanwhile"
 DOING = {"deploy": "preparing", "verify": "verifying on", "bench": "measuring on"}
@@ -31,11 +32,11 @@ class Fleet:
     boards: Boards
     wheel: Path | None = None  # None: it is made from what runs here
     wheelhouse: Path | None = None  # a folder of wheels; None: pip there asks its own index
-    keep: Path | None = None
+    results_dir: Path | None = None
 
 
 @dataclass(frozen=True)
-class Sample:
+class VerifyOptions:
     """Which images `verify` asks, and the margin that it judges at."""
 
     limit: int | None
@@ -56,7 +57,7 @@ def deploy(bundle: Bundle, fleet: Fleet, progress: Progress = SILENT) -> FleetRe
 
 
 def verify(
-    bundle: Bundle, fleet: Fleet, runtimes: tuple[str, ...], sample: Sample, progress: Progress = SILENT
+    bundle: Bundle, fleet: Fleet, runtimes: tuple[str, ...], sample: VerifyOptions, progress: Progress = SILENT
 ) -> FleetReport:
     """Have the boards answer the test set, judge their answers here, and hold them against this machine's own.
 
@@ -68,7 +69,7 @@ def verify(
         found = predictions.load(folder / "predictions.npz")
         _check_same(found.record.bundle_sha256, bundle)
         answers[host.host] = found
-        return replace(host, verify=verification.judge(found, sample.margin))
+        return replace(host, verify=evaluate(found, sample.margin))
 
     limit = [] if sample.limit is None else ["--limit", str(sample.limit)]
     options = [*_named(runtimes), *limit, "--seed", str(sample.seed), "--margin", str(sample.margin)]
@@ -83,40 +84,38 @@ def bench(
     bundle: Bundle,
     fleet: Fleet,
     runtimes: tuple[str, ...],
-    amount: Amount,
-    threads: tuple[int, ...] = (1,),
+    arguments: list[str],
     progress: Progress = SILENT,
 ) -> FleetReport:
-    """Have the boards measure the bundle, so much of each artifact. Deploys first, and raises as that does."""
+    """Measure the bundle on the boards, with these arguments of `mnistkit bench`. Deploys first; raises as that does."""
 
     def read(host: Host, folder: Path) -> Host:
         found = records.read(folder / "bench.json", BenchReport, SENT_ANOTHER)
         _check_same(found.bundle_sha256, bundle)
-        return replace(host, bench=without_raw_times(found))
+        return replace(host, bench=found.without_raw_samples())
 
-    options = [*_named(runtimes), "--seconds", str(amount.seconds), "--processes", str(amount.processes)]
-    options += ["--threads", ",".join(map(str, threads))]
-    options += [] if amount.samples is None else ["--samples", str(amount.samples)]
-    return _report("bench", bundle, _run("bench", bundle, fleet, options, read, progress))
+    return _report("bench", bundle, _run("bench", bundle, fleet, [*_named(runtimes), *arguments], read, progress))
 
 
 def _run(
     action: Action, bundle: Bundle, fleet: Fleet, options: list[str], read: Read, progress: Progress
 ) -> list[Host]:
-    engine.require()
+    playbook.require()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        results = fleet.keep.resolve() if fleet.keep else folder / "results"
-        hosts = inventory.arguments(fleet.boards, folder, memory.recall())
-        play = engine.Play(hosts, _variables(action, bundle, fleet, options, folder) | _places(results, folder), folder)
+        results = fleet.results_dir.resolve() if fleet.results_dir else folder / "results"
+        hosts = inventory.arguments(fleet.boards, folder, last_run.load_last_run())
+        play = playbook.PlaybookRun(
+            hosts, _variables(action, bundle, fleet, options, folder) | _places(results, folder), folder
+        )
         try:
             play.run(DOING[action], progress)
         finally:  # where it was broken off, what is left to do is known too
             found = [_host(host, outcome) for host, outcome in play.outcomes.items()]
             if found:
-                memory.keep(tuple(host.host for host in found if host.status != "ok"))
+                last_run.save_last_run(tuple(host.host for host in found if host.status != "ok"))
         found = [_read(host, results / host.host, read) for host in found]
-        memory.keep(tuple(host.host for host in found if host.status != "ok"))
+        last_run.save_last_run(tuple(host.host for host in found if host.status != "ok"))
     return found
 
 
@@ -136,7 +135,7 @@ def _variables(
         "mnistkit_wheel": str(sent),
         "mnistkit_wheelhouse": str(fleet.wheelhouse.resolve()) if fleet.wheelhouse else "",
     }
-    if not fleet.keep and action == "verify":  # its verdict is given here
+    if not fleet.results_dir and action == "verify":  # its verdict is given here
         found["mnistkit_files"] = ["predictions.npz"]
     return found
 
@@ -145,7 +144,7 @@ def _places(results: Path, folder: Path) -> dict[str, str | list[str]]:
     return {"mnistkit_results": str(results), "mnistkit_packed": str(folder / "packed")}
 
 
-def _host(name: str, outcome: engine.Outcome) -> Host:
+def _host(name: str, outcome: playbook.HostOutcome) -> Host:
     return Host(
         host=name,
         status=outcome.status or "failed",
@@ -172,7 +171,7 @@ def _check_same(sha256: str, bundle: Bundle) -> None:
 
 
 def _own_answers(
-    bundle: Bundle, answers: Iterable[Predictions], sample: Sample, progress: Progress
+    bundle: Bundle, answers: Iterable[Predictions], sample: VerifyOptions, progress: Progress
 ) -> tuple[Predictions | None, str]:
     """What this machine answers on the runtimes that boards have used; or why it can't."""
     used = {row.runtime for found in answers for row in found.record.rows}
@@ -181,16 +180,16 @@ def _own_answers(
     here = tuple(name for name in RUNTIMES if name in used and RUNTIMES[name].installed())
     if not here:
         lacking = next(RUNTIMES[name] for name in RUNTIMES if name in used)
-        return None, f"{lacking.name} is not installed here; {lacking.install}"
+        return None, f"{lacking.name} is not installed here; {lacking.install_command}"
     with progress.task("answering here, to compare"):
-        return predictions.gather(bundle, here, sample.limit, sample.seed), ""
+        return predictions.run_artifacts(bundle, bundle.evaluation_set(), here, sample.limit, sample.seed), ""
 
 
 def _compared(host: Host, own: Predictions, answers: Predictions | None, margin: float) -> Host:
     if answers is None:
         return host
     try:
-        return replace(host, comparison=verification.compare(own, answers, margin))
+        return replace(host, comparison=compare(own, answers, margin))
     except RecordError:  # they have no artifact in common
         return host
 
@@ -206,5 +205,5 @@ def _report(action: Action, bundle: Bundle, hosts: list[Host], not_compared: str
         hosts=tuple(hosts),
         spread=spread(hosts),
         not_compared=not_compared,
-        versions=runtime_versions() | versions("ansible-core"),
+        versions=runtime_versions() | installed_versions("ansible-core"),
     )

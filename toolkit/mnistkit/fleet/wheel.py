@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from mnistkit import files
-from mnistkit.errors import FleetError
+from mnistkit.core import files
+from mnistkit.core.errors import FleetError
 
 PACKAGES = ("mnistkit", "mnistkit_export", "mnistkit_bench")
 INFO = ("METADATA", "entry_points.txt")
@@ -41,7 +41,7 @@ def build(folder: Path) -> Path:
     contents[f"{info}/WHEEL"] = WHEEL.encode()
     contents[f"{info}/RECORD"] = _record(contents, f"{info}/RECORD")
     path = folder / f"mnistkit-{found.version}-py3-none-any.whl"
-    with files.replacing_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with files.atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)
     return path

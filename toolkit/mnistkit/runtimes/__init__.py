@@ -14,9 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mnistkit.errors import MnistkitError, SessionError
-from mnistkit.extras import install, missing
-from mnistkit.versions import versions
+from mnistkit.core.errors import MnistkitError, SessionError, one_line
+from mnistkit.core.packages import install_command, installed_versions, missing_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,13 +55,13 @@ class Runtime:
     def remedy(self) -> str:
         """What may help where it fails."""
         if self.successor:
-            return f"{self.name} has no later version: use {self.successor}, {install('device')}"
+            return f"{self.name} has no later version: use {self.successor}, {install_command('device')}"
         return f"try another version, pip install -U {self.distribution}, or another --runtime"
 
     @property
-    def install(self) -> str:
+    def install_command(self) -> str:
         """The command that brings it."""
-        return install(self.extra)
+        return install_command(self.extra)
 
     def installed(self) -> bool:
         """Whether this environment has the package; imports nothing of it."""
@@ -71,7 +70,7 @@ class Runtime:
     def require(self) -> None:
         """Raise MissingExtraError, with the pip command that helps, unless it is installed."""
         if not self.installed():
-            raise missing(f"the runtime {self.name}", self.extra)
+            raise missing_package(f"the runtime {self.name}", self.extra)
 
     def preload(self) -> None:
         """Import the package, so that `open` need not; raises MissingExtraError where it isn't installed."""
@@ -89,7 +88,7 @@ class Runtime:
         except MnistkitError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise SessionError(f"{self.name} can't load it: {reason}", self.remedy) from error
         return session
 
@@ -126,7 +125,9 @@ class Formatted(Protocol):
 A = TypeVar("A", bound=Formatted)
 
 
-def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
+def match_runtimes(
+    artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bool = False
+) -> list[tuple[A, Runtime]]:
     """Each runtime that is installed, or of those named, with each artifact that it takes.
 
     Unless they are named, runtimes that no device has can be left out. Raises MissingExtraError where a runtime is
@@ -144,7 +145,7 @@ def pair(artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bo
     return pairs
 
 
-def without_runtime(artifacts: Iterable[A], *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
+def artifacts_without_runtime(artifacts: Iterable[A], *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
     """The artifacts that no runtime which is installed takes, each with the one to install for it."""
     formats = {runtime.format for runtime in _installed(for_devices)}
     return [(artifact, default_for(artifact.format)) for artifact in artifacts if artifact.format not in formats]
@@ -162,4 +163,4 @@ def default_for(format: str) -> Runtime:
 
 def runtime_versions() -> dict[str, str]:
     """The versions of Python, mnistkit, numpy and the runtimes that are here."""
-    return versions("mnistkit", "numpy", *(runtime.distribution for runtime in RUNTIMES.values()))
+    return installed_versions("mnistkit", "numpy", *(runtime.distribution for runtime in RUNTIMES.values()))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistkit.errors import SessionError
+from mnistkit.core.errors import SessionError, one_line
 from mnistkit.runtimes import Runtime, Session
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def predict(
             )
             return np.concatenate(list(parts))
     except Exception as error:  # each runtime has exceptions of its own
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise SessionError(f"{runtime.name} can't run it: {reason}", runtime.remedy) from error
 
 

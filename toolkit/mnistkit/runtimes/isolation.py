@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistkit import files
-from mnistkit.children import Child
-from mnistkit.errors import WorkerError
+from mnistkit.core import files
+from mnistkit.core.errors import WorkerError
+from mnistkit.core.processes import WorkerProcess
 from mnistkit.runtimes import Runtime
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORKER = "mnistkit.runtimes.worker"
-PATIENCE_SECONDS = 120.0  # without a sign of life
+TIMEOUT_SECONDS = 120.0  # without a sign of life
 
 
 def load(runtime: Runtime) -> None:
     """Import a runtime, in a process of its own; raises WorkerError where it fails, dies or hangs."""
-    child = Child(WORKER, runtime.name, runtime.remedy)
+    worker = WorkerProcess(WORKER, runtime.name, runtime.remedy)
     try:
-        child.send({"runtime": runtime.name})
-        answer = child.answer(PATIENCE_SECONDS)
+        worker.send({"runtime": runtime.name})
+        answer = worker.receive(TIMEOUT_SECONDS)
     finally:
-        child.close()
+        worker.close()
     if "failed" in answer:
         raise WorkerError(answer["failed"], answer["remedy"])
 
@@ -42,7 +42,7 @@ class Isolation:
 
         self._shape, self._classes = images.shape, classes
         self._runtime: Runtime | None = None
-        self._child: Child | None = None
+        self._worker: WorkerProcess | None = None
         self._images.write_bytes(np.ascontiguousarray(images).data)
 
     def predict(
@@ -54,11 +54,11 @@ class Isolation:
         """
         import numpy as np
 
-        child = self._child_for(runtime)
+        worker = self._worker_for(runtime)
         job = {"runtime": runtime.name, "artifact": str(artifact), "batch": batch}
-        child.send({**job, "images": str(self._images), "shape": self._shape, "answers": str(self._answers)})
+        worker.send({**job, "images": str(self._images), "shape": self._shape, "answers": str(self._answers)})
         try:
-            while "done" in (answer := child.answer(PATIENCE_SECONDS)):
+            while "done" in (answer := worker.receive(TIMEOUT_SECONDS)):
                 advance(answer["done"])
         except WorkerError:
             self.close()  # for the next artifact there will be a new one
@@ -75,17 +75,17 @@ class Isolation:
 
     def close(self) -> None:
         """End the process, where there is one."""
-        if self._child:
-            self._child.close()
-        self._child = None
+        if self._worker:
+            self._worker.close()
+        self._worker = None
 
-    def _child_for(self, runtime: Runtime) -> Child:
+    def _worker_for(self, runtime: Runtime) -> WorkerProcess:
         if self._runtime is not runtime:
             self.close()
-        if not self._child:
-            self._child = Child(WORKER, runtime.name, runtime.remedy)
+        if not self._worker:
+            self._worker = WorkerProcess(WORKER, runtime.name, runtime.remedy)
         self._runtime = runtime
-        return self._child
+        return self._worker
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.native_output import swallowed
+from mnistkit.core.native_output import suppress_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class OnnxruntimeSession:
 
 def import_runtime(module: str) -> Any:
     """The module that opens artifacts."""
-    with swallowed():  # on a board it warns that it finds no GPU
+    with suppress_output():  # on a board it warns that it finds no GPU
         return importlib.import_module(module)
 
 
@@ -57,6 +57,6 @@ def open_session(module: str, artifact: Path, batch: int, threads: int) -> Onnxr
     options.intra_op_num_threads = threads  # it takes all cores unless told
     options.inter_op_num_threads = 1
     # Graph optimisation stays at its default, all: "extended" takes twice as long (benchmarks/settings.py).
-    with swallowed():
+    with suppress_output():
         session = runtime.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
     return OnnxruntimeSession(session, batch)

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnistkit.errors import SessionError
-from mnistkit.native_output import swallowed
+from mnistkit.core.errors import SessionError
+from mnistkit.core.native_output import suppress_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ def import_runtime(module: str) -> Any:
         raise SessionError(
             f"tflite-runtime was built for numpy 1, and numpy {np.__version__} is here", "pip install 'numpy<2'"
         )
-    with swallowed():
+    with suppress_output():
         return importlib.import_module(module).Interpreter
 
 
@@ -54,7 +54,7 @@ def open_session(module: str, artifact: Path, batch: int, threads: int) -> Tflit
     kind = import_runtime(module)
     # Its defaults bring the XNNPACK delegate, without which the CNN takes 3 to 5 times as long; of threads one, for
     # two take a fifth off its float32 and nothing off its int8 (benchmarks/settings.py).
-    with swallowed(), warnings.catch_warnings():
+    with suppress_output(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow announces that its own will go
         interpreter = kind(str(artifact), num_threads=threads)
         exported = interpreter.get_input_details()[0]

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mnistkit import children
-from mnistkit.errors import MnistkitError
+from mnistkit.core import processes
+from mnistkit.core.errors import MnistkitError
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import predict
 
-TELL_SECONDS = 0.1  # between two lines on how far it has come
+REPORT_SECONDS = 0.1  # between two lines on how far it has come
 
 
 def main() -> None:
     """Serve one parent until it closes standard input."""
-    with children.conversation() as (requests, reply):
+    with processes.worker_channel() as (requests, reply):
         for job in requests:
             try:
                 reply(_do(job, reply))
@@ -35,13 +35,13 @@ def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[st
         return {"loads": True}
     images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
     started = time.perf_counter()
-    answers = predict(runtime, Path(job["artifact"]), images, _Teller(reply), job["batch"])
+    answers = predict(runtime, Path(job["artifact"]), images, ProgressReporter(reply), job["batch"])
     seconds = time.perf_counter() - started
     Path(job["answers"]).write_bytes(answers.tobytes())
     return {"seconds": seconds}
 
 
-class _Teller:
+class ProgressReporter:
     """Sums up how many images are done, and tells it now and then."""
 
     def __init__(self, reply: Callable[[dict[str, Any]], None]) -> None:
@@ -51,7 +51,7 @@ class _Teller:
     def __call__(self, amount: float) -> None:
         with self._lock:
             self._done += amount
-            if time.perf_counter() > self._told + TELL_SECONDS:
+            if time.perf_counter() > self._told + REPORT_SECONDS:
                 self._reply({"done": self._done})
                 self._done, self._told = 0.0, time.perf_counter()
 

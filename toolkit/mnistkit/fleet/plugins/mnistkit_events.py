@@ -14,7 +14,7 @@ from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
 SAID = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception")  # where a task tells why it failed
-LONGEST = 8000  # characters of each
+MAX_OUTPUT_CHARACTERS = 8000  # characters of each
 POLL_SECONDS = 0.01  # Ansible's own 0.001 keeps a core busy with waiting, and only an ansible.cfg could set it
 
 
@@ -75,4 +75,4 @@ def _said(result: dict[str, Any]) -> dict[str, str]:
     """What a task that failed says of it; a loop, what the first of its items does that failed."""
     items = [item for item in result.get("results", ()) if item.get("failed") or item.get("unreachable")]
     told = items[0] if items else result
-    return {key: str(told[key])[-LONGEST:] for key in SAID if told.get(key)}
+    return {key: str(told[key])[-MAX_OUTPUT_CHARACTERS:] for key in SAID if told.get(key)}

@@ -1,0 +1,101 @@
+"""`mnistkit bench`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class Percentage(click.ParamType[float]):
+    """A percentage such as 5%, as a fraction of 1."""
+
+    name = "PERCENT"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The fraction."""
+        if isinstance(value, float):
+            return value
+        try:
+            fraction = float(value.removesuffix("%")) / 100
+        except ValueError:
+            fraction = -1
+        if not 0 <= fraction <= 10:
+            self.fail(f"{value} is not a percentage from 0% to 1000%.", param, ctx)
+        return fraction
+
+
+@click.command(short_help="Measure the latency of a bundle on this machine.")
+@options.bundle_argument
+@options.runtime
+@options.sampling
+@options.strict
+@click.option(
+    "--compare", "baseline_path", type=options.PATH, metavar="BASELINE", help="Compare with an earlier --json file."
+)
+@click.option(
+    "--fail-over",
+    type=Percentage(),
+    default="5%",
+    show_default=True,
+    help="Slowdown against BASELINE that counts as a regression.",
+)
+@click.option("--across-machines", is_flag=True, help="Compare even if BASELINE was measured on another machine.")
+@options.json_file
+@options.force_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    bundle: Path,
+    runtimes: tuple[str, ...],
+    seconds: float,
+    samples: int | None,
+    processes: int,
+    threads: tuple[int, ...],
+    strict: bool,
+    baseline_path: Path | None,
+    fail_over: float,
+    across_machines: bool,
+    json_path: Path | None,
+    force: bool,
+) -> None:
+    """Measure the latency of a bundle's artifacts (build/cnn/bundle by default) on this machine.
+
+    Each artifact runs in several processes, one after the other, with real test images at batch size 1. The artifacts
+    are measured in turn, in short rounds, after a warm-up. Samples taken while an interference probe ran slow are
+    excluded. Throttling, clock changes and background load are reported. Exit code 1 if an artifact could not be
+    measured or is slower than in BASELINE; 4 with --strict if a measurement may be unstable.
+    """
+    from mnistkit.bench_report import MEASURE_AGAIN, BenchReport
+    from mnistkit.bundle import open_bundle
+    from mnistkit.cli import terminal
+    from mnistkit.core import records
+    from mnistkit.device.machine import this_machine
+    from mnistkit_bench import comparison, runner, tables
+    from mnistkit_bench.jobs import SamplingOptions
+
+    options.check_not_exists(json_path, force=force)
+    baseline = records.read(baseline_path, BenchReport, MEASURE_AGAIN) if baseline_path else None
+    if baseline:
+        comparison.check(baseline, this_machine(), fail_over, across_machines=across_machines)
+    sampling = SamplingOptions(seconds, samples, processes)
+    report = runner.bench(open_bundle(bundle), runtimes, sampling, threads, terminal.Terminal())
+    shown: list[RenderableType] = [tables.bench_table(report), *tables.bench_remarks(report)]
+    failed = any(not failure.skipped for failure in report.failures)
+    if baseline:
+        compared = comparison.compare_reports(baseline, report, fail_over)
+        report = replace(report, comparison=compared)
+        shown += [tables.comparison_table(compared), *tables.comparison_remarks(compared)]
+        failed = failed or compared.failed
+    terminal.write_result(report, json_path, *shown)
+    if failed:
+        ctx.exit(ExitCode.CHECK_FAILED)
+    ctx.exit(ExitCode.UNSTABLE if strict and report.is_unstable else ExitCode.OK)

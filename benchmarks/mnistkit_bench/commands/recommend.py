@@ -1,0 +1,54 @@
+"""`mnistkit recommend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
+
+
+@click.command(short_help="Recommend the artifact to deploy to a machine.")
+@click.argument("verify_json", type=options.PATH, default=options.WORKSPACE / "verify.json")
+@click.argument("bench_json", type=options.PATH, default=options.WORKSPACE / "bench.json")
+@click.option(
+    "--max-drop",
+    type=options.FiniteRange(0, 100),
+    metavar="POINTS",
+    help="Maximum accuracy drop, in percentage points.",
+)
+@click.option("--max-latency", type=options.FiniteRange(0), metavar="µs", help="Maximum p50 latency, in microseconds.")
+@click.option("--max-size", type=click.IntRange(0), metavar="BYTES", help="Maximum artifact size, in bytes.")
+@options.json_file
+@options.force_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    verify_json: Path,
+    bench_json: Path,
+    max_drop: float | None,
+    max_latency: float | None,
+    max_size: int | None,
+    json_path: Path | None,
+    force: bool,
+) -> None:
+    """Recommend the artifact and runtime to deploy to a machine, from the JSON files of its verify and bench.
+
+    Recommends the fastest artifact that passes; among artifacts that are not measurably slower, the smallest. Exit code
+    1 if no artifact passes within the limits.
+    """
+    from mnistkit.bench_report import MEASURE_AGAIN, BenchReport
+    from mnistkit.cli import terminal
+    from mnistkit.core import records
+    from mnistkit.verify.report import VerifyReport
+    from mnistkit_bench import tables
+    from mnistkit_bench.recommendation import Limits, recommend
+
+    options.check_not_exists(json_path, force=force)
+    verified = records.read(verify_json, VerifyReport, "run 'mnistkit verify --json' again")
+    measured = records.read(bench_json, BenchReport, MEASURE_AGAIN)
+    found = recommend(verified, measured, Limits(max_drop, max_latency, max_size))
+    terminal.write_result(found, json_path, tables.recommendation_table(found), tables.recommendation_line(found))
+    ctx.exit(ExitCode.CHECK_FAILED if found.chosen is None else ExitCode.OK)

@@ -1,0 +1,112 @@
+"""`mnistkit fleet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
+from mnistkit.cli.fleet_options import fleet as fleet_options
+from mnistkit.cli.fleet_options import write_report
+
+if TYPE_CHECKING:
+    from mnistkit.fleet.run import Fleet
+
+
+@click.group(short_help="Deploy, verify and bench on boards over SSH.")
+def command() -> None:
+    """Deploy, verify and bench on boards over SSH.
+
+    Uses your SSH configuration, keys and known hosts; nothing needs root. A board that fails does not stop the others.
+    """
+
+
+@command.command(short_help="Install a bundle and mnistkit on boards.")
+@options.bundle_argument
+@fleet_options
+@options.json_file
+@click.pass_context
+def deploy(ctx: click.Context, bundle: Path, fleet: Fleet, json_path: Path | None) -> None:
+    """Install a bundle (build/cnn/bundle by default) and mnistkit on boards.
+
+    What is already installed is left unchanged. Exit code 1 if a board fails.
+    """
+    from mnistkit.bundle import open_bundle
+    from mnistkit.cli.terminal import Terminal
+    from mnistkit.fleet import run
+
+    report = run.deploy(open_bundle(bundle), fleet, Terminal())
+    ctx.exit(write_report(report, json_path))
+
+
+@command.command(short_help="Verify a bundle on boards.")
+@options.bundle_argument
+@fleet_options
+@options.runtime
+@options.margin
+@options.limit
+@options.sample_seed
+@options.allow_inconclusive
+@options.json_file
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    bundle: Path,
+    fleet: Fleet,
+    runtimes: tuple[str, ...],
+    margin: float,
+    limit: int | None,
+    seed: int,
+    allow_inconclusive: bool,
+    json_path: Path | None,
+) -> None:
+    """Verify a bundle (build/cnn/bundle by default) on boards, and compare their predictions with this machine's.
+
+    Deploys the bundle first if needed. Exit codes as for 'mnistkit verify', and 1 if a board fails.
+    """
+    from mnistkit.bundle import open_bundle
+    from mnistkit.cli.terminal import Terminal
+    from mnistkit.fleet import run
+
+    settings = run.VerifyOptions(limit, seed, margin)
+    report = run.verify(open_bundle(bundle), fleet, runtimes, settings, Terminal())
+    ctx.exit(write_report(report, json_path, allow_inconclusive=allow_inconclusive))
+
+
+@command.command(short_help="Measure the latency of a bundle on boards.")
+@options.bundle_argument
+@fleet_options
+@options.runtime
+@options.sampling
+@options.strict
+@options.json_file
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    bundle: Path,
+    fleet: Fleet,
+    runtimes: tuple[str, ...],
+    seconds: float,
+    samples: int | None,
+    processes: int,
+    threads: tuple[int, ...],
+    strict: bool,
+    json_path: Path | None,
+) -> None:
+    """Measure the latency of a bundle (build/cnn/bundle by default) on boards.
+
+    Deploys the bundle first if needed. Exit code 1 if a board fails or an artifact could not be measured; 4 with
+    --strict if a measurement may be unstable.
+    """
+    from mnistkit.bundle import open_bundle
+    from mnistkit.cli.terminal import Terminal
+    from mnistkit.fleet import run
+
+    arguments = ["--seconds", str(seconds), "--processes", str(processes), "--threads", ",".join(map(str, threads))]
+    arguments += [] if samples is None else ["--samples", str(samples)]
+    report = run.bench(open_bundle(bundle), fleet, runtimes, arguments, Terminal())
+    code = write_report(report, json_path)
+    ctx.exit(code or (ExitCode.UNSTABLE if strict and report.is_unstable else ExitCode.OK))

@@ -1,0 +1,79 @@
+"""`mnistkit verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mnistkit.cli import exit_codes, options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@click.command(short_help="Verify that exported models match the original's accuracy.")
+@options.bundle_argument
+@options.runtime
+@options.margin
+@options.limit
+@options.sample_seed
+@options.allow_inconclusive
+@click.option("--show-flips", is_flag=True, help="Show the images that are regressions or fixes.")
+@click.option("--png", type=options.PATH, metavar="FILE", help="Write the regressions and fixes to FILE as a picture.")
+@options.json_file
+@click.option("--junit", type=options.PATH, metavar="FILE", help="Write the result to FILE as JUnit XML.")
+@click.option(
+    "--save-predictions", type=options.PATH, metavar="FILE", help="Write all predictions, for 'mnistkit compare'."
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    bundle: Path,
+    runtimes: tuple[str, ...],
+    margin: float,
+    limit: int | None,
+    seed: int,
+    allow_inconclusive: bool,
+    show_flips: bool,
+    png: Path | None,
+    json_path: Path | None,
+    junit: Path | None,
+    save_predictions: Path | None,
+) -> None:
+    """Verify that the artifacts of a bundle (build/cnn/bundle by default) match the original model's accuracy.
+
+    Checks the SHA-256 of every file, runs each artifact on all test images, each runtime in a process of its own, and
+    tests that no artifact is less accurate than the original by more than the margin. Exit code 1 if one is, 3 if there
+    are too few images to decide.
+    """
+    from mnistkit.bundle import open_bundle
+    from mnistkit.cli import terminal
+    from mnistkit.cli.tables import verify as tables
+    from mnistkit.core import files, plots
+    from mnistkit.verify import predictions
+    from mnistkit.verify.junit import to_xml
+    from mnistkit.verify.report import evaluate
+
+    if png:
+        plots.require()
+    opened = open_bundle(bundle)
+    evaluation = opened.evaluation_set()
+    run = predictions.run_artifacts(opened, evaluation, runtimes, limit, seed, terminal.Terminal())
+    report = evaluate(run, margin)
+    flipped = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
+    shown: list[RenderableType] = [tables.verify_table(report), *tables.remarks(report)]
+    if show_flips:
+        shown += tables.flips_shown(flipped, evaluation.images)
+    if save_predictions:  # first: they took the longest to make
+        predictions.save(save_predictions, run)
+    terminal.write_result(report, json_path, *shown)
+    if junit:
+        files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
+    if png and flipped:
+        indices, titles = tables.flips_for_grid(flipped)
+        files.write_bytes(png, plots.image_grid(evaluation.images[indices], titles))
+    elif png:
+        files.remove(png)  # a picture of an earlier run would be mistaken for this one
+    ctx.exit(exit_codes.of_verdict(report.verdict, allow_inconclusive=allow_inconclusive))

@@ -1,0 +1,140 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistkit.core.errors import StorageError
+
+if TYPE_CHECKING:
+    from mnistkit.core.progress import Progress
+    from mnistkit.data.dataset import Dataset
+
+WORKSPACE = Path("build/cnn")
+PATH = click.Path(path_type=Path)
+
+Command = Callable[..., None]
+
+
+class FiniteRange(click.FloatRange):
+    """A range of finite numbers: click.FloatRange accepts `nan`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; fails if it is not finite or out of range."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+class ThreadCounts(click.ParamType[tuple[int, ...]]):
+    """A comma-separated list of thread counts from 1 to 256."""
+
+    name = "N,N…"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The counts, without duplicates."""
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= 256 for part in parts):
+            self.fail(f"{value} is not a list of numbers from 1 to 256.", param, ctx)
+        return tuple(dict.fromkeys(map(int, parts)))
+
+
+data = click.option(
+    "--data",
+    type=PATH,
+    envvar="MNISTKIT_DATA",
+    show_envvar=True,
+    metavar="PATH",
+    help="Data set to use instead of MNIST: an npz file with x_train, y_train, x_test and y_test, or a folder of "
+    "four IDX files.",
+)
+json_file = click.option(
+    "--json", "json_path", type=PATH, metavar="FILE", help="Write the result to FILE as JSON; '-' prints it."
+)
+bundle_argument = click.argument("bundle", type=PATH, default=WORKSPACE / "bundle")
+# The names are repeated here so that --help imports no runtime; a test compares them with mnistkit.runtimes.
+runtime = click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime"]),
+    help="Runtime to use (repeatable). Default: every installed runtime.",
+)
+force_json = click.option("--force", is_flag=True, help="Replace the --json file if it exists.")
+margin = click.option(
+    "--margin",
+    type=FiniteRange(0, 100, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Margin of non-inferiority, in percentage points.",
+)
+allow_inconclusive = click.option(
+    "--allow-inconclusive", is_flag=True, help="Exit with 0 if a verdict is INCONCLUSIVE."
+)
+limit = click.option("--limit", type=click.IntRange(1), metavar="N", help="Evaluate a stratified sample of N images.")
+sample_seed = click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the --limit sample."
+)
+strict = click.option("--strict", is_flag=True, help="Exit with 4 if a measurement may be unstable.")
+
+_SAMPLING = (
+    click.option(
+        "--seconds",
+        type=FiniteRange(0.1, 300),
+        default=1.5,
+        show_default=True,
+        help="Time to measure each artifact, in seconds.",
+    ),
+    click.option(
+        "--samples",
+        type=click.IntRange(1, 10**7),
+        metavar="N",
+        help="Measure each artifact until N samples are accepted, instead of for --seconds.",
+    ),
+    click.option(
+        "--processes",
+        type=click.IntRange(1, 100),
+        metavar="N",
+        default=4,
+        show_default=True,
+        help="Processes to measure each artifact in, one after the other.",
+    ),
+    click.option(
+        "--threads",
+        type=ThreadCounts(),
+        default="1",
+        show_default=True,
+        help="Thread counts to measure with, separated by commas.",
+    ),
+)
+
+
+def sampling(command: Command) -> Command:
+    """The options of `bench` that set how much is measured."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_SAMPLING), command)
+
+
+def check_not_exists(path: Path | None, *, force: bool) -> None:
+    """Raise StorageError if `path` is a folder, or is a file and `force` is not set. Devices and pipes are accepted."""
+    if path and path.is_dir():
+        raise StorageError(f"{path} is a folder", "pass the name of a file")
+    if path and path.is_file() and not force:
+        raise StorageError(f"{path} already exists", "pass --force to replace it, or choose another name")
+
+
+def load_data(path: Path | None, progress: Progress) -> Dataset:
+    """The data set of `--data`, or MNIST."""
+    from mnistkit.data import dataset, mnist
+
+    return dataset.load(path) if path else mnist.load(progress)

@@ -1,0 +1,39 @@
+"""Installed packages: their versions, and the pip command for those that are missing."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from mnistkit.core.errors import MissingExtraError, MnistkitError, UnsupportedPythonError
+from mnistkit.core.python_versions import NEWEST_FOR_TENSORFLOW
+
+
+def missing_package(name: str, extra: str) -> MnistkitError:
+    """The error for a package that is not installed: the pip command, or that this Python has no wheel for it."""
+    running = sys.version_info[:2]
+    if extra == "train" and running > NEWEST_FOR_TENSORFLOW:
+        newest = ".".join(map(str, NEWEST_FOR_TENSORFLOW))
+        return UnsupportedPythonError(
+            f"{name} is not installed, and TensorFlow has no wheel for Python {running[0]}.{running[1]}",
+            f"train and export with Python {newest}; verify and bench work with this one",
+        )
+    return MissingExtraError(f"{name} is not installed", install_command(extra))
+
+
+def install_command(extra: str) -> str:
+    """The pip command that installs an extra."""
+    return f"pip install 'mnistkit[{extra}]'"
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """The version of Python and of each named package that is installed."""
+    from importlib import metadata  # imports the email parser, which worker processes don't need
+
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Reads and writes .tflite and .onnx files. Converts nothing."""

@@ -1,0 +1,1 @@
+"""Verifies that exported models match the original model's accuracy."""
