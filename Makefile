@@ -1,4 +1,4 @@
-# make, make test, make clean, make help. Each step is a real target: it runs when its inputs changed.
+# make, make test, make clean, make help. Each step is a target that runs if its inputs changed.
 
 PYTHON ?= python3
 RECIPE ?= cnn
@@ -25,19 +25,19 @@ all: verify bench  ## train, export, verify and bench the recipe, then recommend
 
 train: $(OUT)/run.json                ## train the recipe
 export: $(OUT)/bundle/manifest.json   ## export the trained model as a bundle
-setup: .venv/train                    ## make .venv, with all that these need
-device: .venv/device                  ## make .venv for a board: what verifies and benches a bundle, no TensorFlow
+setup: .venv/train                    ## create .venv with everything that the other targets need
+device: .venv/device                  ## create .venv for a board: verify and bench without TensorFlow
 
-# A bundle that was made elsewhere, as on a board, has no model here to be made from.
+# A bundle that was copied here, as on a board, has no model here.
 ifdef BUNDLE
 verify bench: $(firstword $(wildcard .venv/train .venv/device) .venv/device)
 	$(BIN)/mnistkit $@ $(BUNDLE)
 else
-verify: $(OUT)/verify.json            ## check that the bundle is as right as the model (or BUNDLE=a/copied/one)
-bench: $(OUT)/bench.json              ## measure the bundle on this machine (or BUNDLE=a/copied/one)
+verify: $(OUT)/verify.json            ## verify the bundle against the original model (or BUNDLE=path)
+bench: $(OUT)/bench.json              ## measure the bundle on this machine (or BUNDLE=path)
 endif
 
-# Training writes run.json last, so it stands for the whole of it.
+# Training writes run.json last.
 $(OUT)/run.json: $(TRAIN) | .venv/train
 	$(BIN)/mnistkit train --recipe $(RECIPE) --out $(OUT)
 
@@ -47,24 +47,24 @@ $(OUT)/bundle/manifest.json: $(OUT)/run.json $(EXPORT)
 $(OUT)/verify.json: $(OUT)/bundle/manifest.json $(VERIFY)
 	$(BIN)/mnistkit verify $(OUT)/bundle --json $@
 
-# After verify, never beside it: a busy machine would spoil the figures.
+# After verify, never in parallel: background load disturbs the measurements.
 $(OUT)/bench.json: $(OUT)/bundle/manifest.json $(BENCH) | $(OUT)/verify.json
 	$(BIN)/mnistkit bench $(OUT)/bundle --json $@ --force
 
-# What a board answers and how fast it is, and so what to ship to it: all in one go, from here.
+# A port becomes part of the board's name with '#', as in mnistkit.fleet.inventory.
 HASH  := \#
 BOARD := $(OUT)/boards/$(subst :,$(HASH),$(lastword $(subst @, ,$(HOST))))
-pi: $(OUT)/bundle/manifest.json .venv/fleet  ## deploy to a board, verify and bench there (HOST=pi@raspberrypi.local)
-	@$(if $(HOST),,echo "say which board: make pi HOST=pi@raspberrypi.local" >&2; exit 2)
+pi: $(OUT)/bundle/manifest.json .venv/fleet  ## deploy to a board, verify and bench there, recommend an artifact (HOST=pi@raspberrypi.local)
+	@$(if $(HOST),,echo "pass the board: make pi HOST=pi@raspberrypi.local" >&2; exit 2)
 	$(BIN)/mnistkit fleet verify $(OUT)/bundle --host $(HOST) --results-dir $(dir $(BOARD))
 	$(BIN)/mnistkit fleet bench $(OUT)/bundle --host $(HOST) --results-dir $(dir $(BOARD))
 	$(BIN)/mnistkit recommend '$(BOARD)/verify.json' '$(BOARD)/bench.json'
 
-# constraints.txt holds the versions that this was last tested with; QUIET spares a log pip's progress bars.
+# constraints.txt has the versions that were last tested; QUIET keeps pip's progress bars out of logs.
 comma := ,
 QUIET := $(if $(MAKE_TERMOUT),,-q)
 define install
-	@echo "setting up .venv: this takes a minute or two"
+	@echo "creating .venv: this takes a minute or two"
 	@test -x $(BIN)/python || $(if $(UV),uv venv -q --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
 	@$(if $(UV),uv pip install $(QUIET) --python $(BIN)/python,$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check) \
 		-c constraints.txt -e '.[$(1)]'
@@ -84,7 +84,7 @@ endef
 .venv/dev: .venv/train
 	$(call install,train$(comma)dev)
 
-test: lint types unit                 ## set up, then lint, types, tests
+test: lint types unit                 ## create .venv, then lint, types, tests
 
 lint: .venv/dev
 	$(BIN)/ruff check
@@ -96,7 +96,7 @@ types: .venv/dev
 unit: .venv/dev
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
-# Its last version is for Python 3.11 and numpy 1, so it has an environment of its own.
+# The last tflite-runtime needs Python 3.11 and numpy 1: an environment of its own.
 PYTHON_3_11 ?= python3.11
 OLD := .venv/tflite-runtime
 test-tflite-runtime: $(OLD)/done $(OUT)/bundle/manifest.json  ## verify the bundle with tflite-runtime, under Python 3.11
@@ -108,27 +108,27 @@ $(OLD)/done: pyproject.toml | .venv/train
 		-e '.[tflite-runtime]'
 	@touch $@
 
-# An emulated board: true in everything but time. Skipped, with the reason, where QEMU is missing.
+# Emulated boards are exact in everything but time. Skipped, with the reason, if QEMU is missing.
 test-pi: .venv/dev $(OUT)/bundle/manifest.json       ## run the bundle on emulated boards (minutes)
 	$(BIN)/pytest tests/pi -m 'not full' --numprocesses=auto --dist=loadfile
 
-test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, on a Pi 3 and Python 3.13 too
+test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, also on a Pi 3 and Python 3.13
 	$(BIN)/pytest tests/pi
 
-bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, against the record
+bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, compare with the record
 	$(BIN)/python tools/bench_pi.py $(OUT)/bundle
 
-benchmarks: .venv/dev all             ## measure the project itself against its targets
+benchmarks: .venv/dev all             ## measure mnistkit itself against its targets
 	$(BIN)/python benchmarks/performance.py
 
-recipes: .venv/dev                    ## train every recipe, seed by seed, and record it (an hour)
+recipes: .venv/dev                    ## train every recipe with several seeds and record the results (an hour)
 	$(BIN)/python tools/record_recipes.py
 	$(BIN)/python tools/docs.py
 
-docs: .venv/dev                       ## write anew what in the docs is generated
+docs: .venv/dev                       ## regenerate the generated parts of the docs
 	$(BIN)/python tools/docs.py
 
-clean:                                ## remove what was built
+clean:                                ## remove build products
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean                      ## remove .venv too

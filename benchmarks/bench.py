@@ -1,4 +1,4 @@
-"""How far `bench` can be believed: beside a loop by hand, run after run, and with a slowdown planted.
+"""Measure how accurate `bench` is: against a plain interpreter loop, in repeated runs, with an injected slowdown.
 
 python benchmarks/bench.py
 """
@@ -26,7 +26,7 @@ from mnistkit.runtimes import RUNTIMES
 from mnistkit_bench.comparison import compare_reports
 from mnistkit_bench.jobs import Job, SamplingOptions
 from mnistkit_bench.runner import measure
-from mnistkit_bench.samples import accepted, pack, unpack
+from mnistkit_bench.samples import accepted_samples, pack, unpack
 from mnistkit_bench.statistics import summarize
 
 RUNS = 8
@@ -34,63 +34,68 @@ SECONDS = 1.5
 ARTIFACT = "model.int8.tflite"
 
 
-def measured(bundle: Bundle, path: Path) -> BenchReport:
-    """One run of the command line."""
+def run_bench(bundle: Bundle, path: Path) -> BenchReport:
+    """The report of one run of `mnistkit bench`, which is written to `path`."""
     command = [sys.executable, "-m", "mnistkit", "bench", bundle.path, "--runtime", "litert", "--seconds", SECONDS]
     subprocess.run([*map(str, command), "--json", str(path), "--force"], check=True, capture_output=True)
     return records.read(path, BenchReport, "")
 
 
-def beside_a_loop_by_hand(bundle: Bundle) -> float:
-    """The p50 as bench measures it over that of a bare loop, in the same rounds."""
+def ratio_to_plain_loop(bundle: Bundle) -> float:
+    """The p50 that `bench` measures / the p50 of a plain loop, measured in turn."""
     path, test_set, litert = bundle.path / ARTIFACT, bundle.path / "testset.npz", RUNTIMES["litert"]
-    jobs = [Job(path, litert, test_set), Job(path, litert, test_set, module="by_hand")]
-    ours, by_hand = (row.p50 for row in measure(jobs, SamplingOptions(SECONDS))[0])
-    return ours / by_hand
+    jobs = [Job(path, litert, test_set), Job(path, litert, test_set, module="baseline_loop")]
+    results, _ = measure(jobs, SamplingOptions(SECONDS))
+    return results[0].median_latency() / results[1].median_latency()
 
 
-def slowed(report: BenchReport, factor: float) -> BenchReport:
-    """The same, all times longer by that factor."""
+def with_slowdown(report: BenchReport, factor: float) -> BenchReport:
+    """The report with all samples multiplied by `factor`."""
 
-    def slow(row: Measurement) -> Measurement:
+    def slow_down(row: Measurement) -> Measurement:
         processes = [
-            [replace(each, times=np.rint(factor * each.times).astype(np.int64)) for each in rounds]
+            [replace(round_, nanoseconds=np.rint(factor * round_.nanoseconds).astype(np.int64)) for round_ in rounds]
             for rounds in unpack(row.raw)
         ]
-        return replace(row, latency=summarize(accepted(processes)[0]), raw=pack(processes))
+        return replace(row, latency=summarize(accepted_samples(processes)[0]), raw=pack(processes))
 
-    return replace(report, measurements=tuple(map(slow, report.measurements)))
+    return replace(report, measurements=tuple(map(slow_down, report.measurements)))
 
 
 def main() -> None:
-    """Print what came out, beside the targets."""
+    """Print the results with their targets."""
     ratios, reports = [], []
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained.bundle("cnn", mnist.load(), Path(folder))
         progress = terminal.Terminal()
-        with progress.task("benching, and beside a loop by hand, in turn", RUNS) as advance:
+        with progress.task("measuring with bench and a plain loop, in turn", RUNS) as advance:
             for _ in range(RUNS):
-                ratios.append(beside_a_loop_by_hand(bundle))
-                reports.append(measured(bundle, Path(folder) / "bench.json"))
+                ratios.append(ratio_to_plain_loop(bundle))
+                reports.append(run_bench(bundle, Path(folder) / "bench.json"))
                 advance(1)
-    calm = [report for report in reports if not report.is_unstable]  # of the others it says itself: don't rely on them
-    if len(calm) < 2:
-        sys.exit(f"{RUNS - len(calm)} of {RUNS} runs were spoilt by what else runs here: try on a quiet machine")
-    pairs = list(itertools.pairwise(calm))
-    same = [row for one, other in pairs for row in compare_reports(one, other, 0.05).rows]
-    slow = [row for one, other in pairs for row in compare_reports(one, slowed(other, 1.1), 0.05).rows]
+    stable = [report for report in reports if not report.is_unstable]
+    unstable = f"{RUNS - len(stable)} of {RUNS}"
+    if len(stable) < 2:
+        sys.exit(f"{unstable} runs are marked as unstable: measure again on an idle machine")
+    pairs = list(itertools.pairwise(stable))
+    repeated = [row for first, second in pairs for row in compare_reports(first, second, 0.05).measurements]
+    slowed = [
+        row for first, second in pairs for row in compare_reports(first, with_slowdown(second, 1.1), 0.05).measurements
+    ]
+    differences = sorted(abs(row.ratio - 1) for row in repeated)
+    covering = sum(1 for row in repeated if row.interval and row.interval.low <= 1 <= row.interval.high)
+    same = sum(row.change == "no measurable difference" for row in repeated)
+    slower = sum(row.change == "slower" for row in slowed)
 
-    grid = tables.table("Can bench be believed?", ("what",), ("measured", "target"))
-    grid.add_row(f"int8 TFLite: p50 by bench / by hand, {RUNS} times", f"{statistics.median(ratios):.3f}", "± 0.03")
-    spread = sorted(abs(row.ratio - 1) for row in same)
-    grid.add_row(f"p50 of {len(same)} pairs of runs differs by, median", f"{spread[len(spread) // 2]:.1%}", "≤ 3%")
-    covered = [row.interval for row in same if row.interval and row.interval.low <= 1 <= row.interval.high]
-    grid.add_row("the ratio's interval covers 1", f"{len(covered)} of {len(same)}", "19 of 20")
-    alike = sum(row.change == "no measurable difference" for row in same)
-    grid.add_row("called no measurable difference", f"{alike} of {len(same)}", "all")
-    found = sum(row.change == "slower" for row in slow)
-    grid.add_row("the same with 10% planted, called slower", f"{found} of {len(slow)}", "all")
-    grid.add_row("runs marked as spoilt, left out of the pairs", f"{RUNS - len(calm)} of {RUNS}", "")
+    grid = tables.table("Accuracy of bench", ("measurement",), ("result", "target"))
+    grid.add_row(f"int8 TFLite, p50: bench / plain loop, {RUNS} runs", f"{statistics.median(ratios):.3f}", "± 0.03")
+    grid.add_row(
+        f"p50 difference of {len(repeated)} pairs of runs, median", f"{differences[len(differences) // 2]:.1%}", "≤ 3%"
+    )
+    grid.add_row("95% CI of the ratio contains 1", f"{covering} of {len(repeated)}", "19 of 20")
+    grid.add_row("reported as no measurable difference", f"{same} of {len(repeated)}", "all")
+    grid.add_row("injected slowdown of 10%: reported as slower", f"{slower} of {len(slowed)}", "all")
+    grid.add_row("runs marked as unstable, excluded from the pairs", unstable, "")
     Console().print(grid)
 
 

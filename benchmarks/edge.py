@@ -1,4 +1,4 @@
-"""How fast `edge` is beside `cnn`: the same formats and quantizations of both, measured side by side, as ratios.
+"""Compare the latency of `edge` with that of `cnn`: the same formats and quantizations, measured in turn.
 
 python benchmarks/edge.py
 """
@@ -23,7 +23,7 @@ TARGETS = {("model.int8.tflite", "litert"): "≤ 0.30"}
 
 
 def jobs(bundle: Bundle) -> list[Job]:
-    """Every artifact on every runtime for it."""
+    """A job for each artifact on each runtime for its format."""
     test_set = bundle.file(bundle.manifest.test_set)
     return [
         Job(bundle.file(artifact), runtime, test_set)
@@ -36,13 +36,16 @@ def main() -> None:
     data = mnist.load()
     with tempfile.TemporaryDirectory() as folder:
         cnn, edge = (jobs(untrained.bundle(name, data, Path(folder))) for name in ("cnn", "edge"))
-        rows, _ = measure([*cnn, *edge], SamplingOptions(SECONDS), progress=terminal.Terminal())
-    medians = [row.p50 for row in rows]
+        results, _ = measure([*cnn, *edge], SamplingOptions(SECONDS), progress=terminal.Terminal())
+    medians = [result.median_latency() for result in results]
 
-    grid = tables.table("Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "ratio", "target"))
-    for job, one, other in zip(cnn, medians, medians[len(cnn) :], strict=False):
+    grid = tables.table(
+        "Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "edge / cnn", "target")
+    )
+    for job, cnn_p50, edge_p50 in zip(cnn, medians[: len(cnn)], medians[len(cnn) :], strict=True):
         key = job.artifact.name, job.runtime.name
-        grid.add_row(*key, f"{one:.1f}", f"{other:.1f}", f"{other / one:.3f}", TARGETS.get(key, ""))
+        ratio = f"{edge_p50 / cnn_p50:.3f}"
+        grid.add_row(*key, f"{cnn_p50:.1f}", f"{edge_p50:.1f}", ratio, TARGETS.get(key, ""))
     Console().print(grid)
 
 

@@ -90,7 +90,7 @@ def main() -> None:
         jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
         rows, _ = measure(jobs, SamplingOptions(SECONDS), progress=terminal.Terminal())
         sizes = {path: path.stat().st_size for path in paths}
-    medians = {row.job.artifact: row.p50 for row in rows}
+    medians = {row.job.artifact: row.median_latency() for row in rows}
 
     columns = "default µs", "ours µs", "ratio", "target", "default kB", "ours kB"
     grid = tables.table("Latency of one image, p50, and size", ("artifact",), columns)

@@ -1,7 +1,7 @@
-"""Boards that are none: real SSH servers on this machine, each with a port, a host key and a home of its own.
+"""Simulated boards: SSH servers on this machine, each with its own port, host key and home folder.
 
-For the tests, which put emulated boards behind some, and for fleet.py. Nothing of the user's own SSH configuration,
-keys or known hosts is read or changed.
+Used by fleet.py and by the tests, which put emulated boards behind some of them. The user's own SSH configuration, keys
+and known hosts are neither read nor changed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pathlib import Path
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MISSING = "sshd is not installed: apt install openssh-server"
-SEPARATION = Path("/run/sshd")  # where sshd, started by root, puts its unprivileged half
-DEADLINE = 20  # seconds, for a server to listen
-DEVICE_NEEDS = ("click", "numpy", "rich", "ai-edge-litert", "onnxruntime")
-SERVER = """\
+PRIVILEGE_SEPARATION = Path("/run/sshd")  # sshd needs this folder if root starts it
+START_TIMEOUT = 20  # seconds
+DEVICE_PACKAGES = ("click", "numpy", "platformdirs", "rich", "ai-edge-litert", "onnxruntime")
+SERVER_CONFIG = """\
 Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
 PidFile none
-AuthorizedKeysFile {authorized}
+AuthorizedKeysFile {authorized_keys}
 StrictModes no
 UsePAM no
 PasswordAuthentication no
 Subsystem sftp internal-sftp
 SetEnv HOME={home} PIP_NO_COMPILE=1
 {login}"""
-CLIENT = """\
+CLIENT_CONFIG = """\
 Host *
   User {user}
   IdentityFile {folder}/key
@@ -49,155 +49,158 @@ Host *
 
 @dataclass
 class Board:
-    """A server that takes connections while it is on."""
+    """An SSH server that accepts connections while it is switched on."""
 
     name: str
     folder: Path
     port: int
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    server: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def home(self) -> Path:
-        """The home of whoever logs in."""
+        """The home folder of every user who logs in."""
         return self.folder / "home"
 
     @property
-    def data(self) -> Path:
-        """Where mnistkit puts all it brings."""
+    def install_folder(self) -> Path:
+        """The folder that mnistkit installs everything in."""
         return self.home / ".local/share/mnistkit"
 
     def switch_on(self) -> None:
-        """Start it, and wait until it listens."""
-        self.process = subprocess.Popen(
+        """Start the server, and wait until it accepts connections."""
+        self.server = subprocess.Popen(
             [str(SSHD), "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "log")],
             stdin=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + DEADLINE
-        while not self._listens():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._accepts_connections():
+            if self.server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"sshd does not start: {(self.folder / 'log').read_text()}")
             time.sleep(0.01)
 
     def cut_power(self) -> None:
-        """End it and all that runs there, at once."""
-        if self.process:
-            for pid in [*self.running(), self.process.pid]:
+        """Kill the server and all processes on the board."""
+        if self.server:
+            for pid in [*_descendants(self.server.pid), self.server.pid]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+            self.server.wait()
+            self.server = None
 
-    def running(self) -> list[int]:
-        """The processes there."""
-        return list(_descendants(self.process.pid)) if self.process else []
+    def is_running(self, command: str) -> bool:
+        """Whether the command line of a process on the board contains `command`."""
+        return self.server is not None and any(command in _command_line(pid) for pid in _descendants(self.server.pid))
 
-    def runs(self, words: str) -> bool:
-        """Whether a command line there holds these words."""
-        return any(words in _command_line(pid) for pid in self.running())
+    def copy_installation(self, source: Board) -> None:
+        """Link everything that mnistkit installed on another board."""
+        shutil.copytree(source.install_folder, self.install_folder, symlinks=True, copy_function=os.link)
 
-    def copy_of(self, other: Board) -> None:
-        """Give it what mnistkit brought to another."""
-        shutil.copytree(other.data, self.data, symlinks=True, copy_function=os.link)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+    def _accepts_connections(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @dataclass(frozen=True)
 class Network:
-    """The boards, and what a client needs to reach them."""
+    """Boards, and the SSH client's configuration to reach them."""
 
     folder: Path
     boards: dict[str, Board]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes Ansible use the client's configuration that stands here, and share no connection with others."""
+        """Variables that make Ansible use this network's SSH configuration, and share no connection with others."""
         return {
             "ANSIBLE_SSH_COMMON_ARGS": f"-F {self.folder / 'config'}",
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible/tmp"),
         }
 
-    def add(self, name: str, *, known: bool = True, welcome: bool = True, login: Path | None = None) -> Board:
-        """A board that is off; with `known`, its host key is in known_hosts, with `welcome` it takes the client's.
+    def add(self, name: str, *, known: bool = True, accepts_key: bool = True, login: Path | None = None) -> Board:
+        """Add a board that is switched off.
 
-        `login` is a program that runs every command in the shell's place, as SSH_ORIGINAL_COMMAND.
+        With `known`, its host key is in known_hosts; with `accepts_key`, the client can log in. `login` is a program
+        that runs instead of each command, which it receives as SSH_ORIGINAL_COMMAND.
         """
         board = Board(name, self.folder / name, _free_port())
         board.home.mkdir(parents=True)
         _make_key(board.folder / "host_key")
-        authorized = self.folder / "key.pub" if welcome else board.folder / "nobody"
-        words = {"port": board.port, "folder": board.folder, "authorized": authorized, "home": board.home}
-        settings = SERVER.format(**words, login=f"ForceCommand {login}\n" if login else "")
-        (board.folder / "sshd_config").write_text(settings)
+        server_config = SERVER_CONFIG.format(
+            port=board.port,
+            folder=board.folder,
+            authorized_keys=self.folder / "key.pub" if accepts_key else board.folder / "no-keys",
+            home=board.home,
+            login=f"ForceCommand {login}\n" if login else "",
+        )
+        (board.folder / "sshd_config").write_text(server_config)
         entry = f"Host {name}\n  HostName 127.0.0.1\n  Port {board.port}\n  HostKeyAlias {name}\n"
-        config = self.folder / "config"
-        config.write_text(entry + config.read_text())
+        client_config = self.folder / "config"
+        client_config.write_text(entry + client_config.read_text())
         if known:
-            self.know(name, board.folder / "host_key.pub")
+            self.add_known_host(name, board.folder / "host_key.pub")
         self.boards[name] = board
         return board
 
-    def know(self, name: str, key: Path) -> None:
-        """Take a host's public key as known."""
+    def add_known_host(self, name: str, public_key: Path) -> None:
+        """Add a host key to known_hosts."""
         with (self.folder / "known_hosts").open("a") as file:
-            file.write(f"{name} {key.read_text()}")
+            file.write(f"{name} {public_key.read_text()}")
 
 
 @contextlib.contextmanager
 def network(folder: Path) -> Iterator[Network]:
-    """An empty network; all its boards are switched off at the end."""
+    """A network without boards; those that are added are switched off at the end."""
     if os.geteuid() == 0:
-        SEPARATION.mkdir(exist_ok=True)
+        PRIVILEGE_SEPARATION.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     _make_key(folder / "key")
     (folder / "known_hosts").touch()
-    (folder / "config").write_text(CLIENT.format(user=getpass.getuser(), folder=folder))
-    found = Network(folder, {})
+    (folder / "config").write_text(CLIENT_CONFIG.format(user=getpass.getuser(), folder=folder))
+    boards: dict[str, Board] = {}
     try:
-        yield found
+        yield Network(folder, boards)
     finally:
-        for board in found.boards.values():
+        for board in boards.values():
             board.cut_power()
 
 
 def wheelhouse(folder: Path) -> Path:
-    """Wheels of what is installed here that a device needs, so that boards can be given the same without internet."""
+    """Write wheels of the installed packages that a device needs to `folder`, so that boards need no internet."""
     folder.mkdir(parents=True)
-    for distribution in _closure(DEVICE_NEEDS):
+    for distribution in _with_dependencies(DEVICE_PACKAGES):
         _repack(distribution, folder)
     return folder
 
 
-def _closure(names: Iterable[str]) -> Iterator[metadata.Distribution]:
-    """The distributions of these names, and all that they require here."""
+def _with_dependencies(packages: Iterable[str]) -> Iterator[metadata.Distribution]:
+    """The distributions of these packages and of all their dependencies."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     seen: set[str] = set()
-    left = list(names)
-    while left:
-        name = canonicalize_name(left.pop())
+    queue = list(packages)
+    while queue:
+        name = canonicalize_name(queue.pop())
         if name in seen:
             continue
         seen.add(name)
-        found = metadata.distribution(name)
-        wanted = map(Requirement, found.requires or ())
-        left += [each.name for each in wanted if not each.marker or each.marker.evaluate({"extra": ""})]
-        yield found
+        distribution = metadata.distribution(name)
+        requirements = map(Requirement, distribution.requires or ())
+        queue += [item.name for item in requirements if not item.marker or item.marker.evaluate({"extra": ""})]
+        yield distribution
 
 
-def _repack(found: metadata.Distribution, folder: Path) -> None:
-    lines = (found.read_text("WHEEL") or "").splitlines()
+def _repack(distribution: metadata.Distribution, folder: Path) -> None:
+    """Write the wheel of an installed distribution."""
+    lines = (distribution.read_text("WHEEL") or "").splitlines()
     tags = [line.removeprefix("Tag: ").split("-") for line in lines if line.startswith("Tag: ")]
     python, abi, platform = (".".join(dict.fromkeys(parts)) for parts in zip(*tags, strict=True))
-    name = f"{found.metadata['Name'].replace('-', '_').replace('.', '_')}-{found.version}-{python}-{abi}-{platform}.whl"
-    with zipfile.ZipFile(folder / name, "w") as archive:
-        for file in found.files or ():
+    name = distribution.metadata["Name"].replace("-", "_").replace(".", "_")
+    wheel = folder / f"{name}-{distribution.version}-{python}-{abi}-{platform}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in distribution.files or ():
             if ".." not in file.parts and file.suffix != ".pyc" and file.name not in {"INSTALLER", "REQUESTED"}:
-                archive.write(Path(str(found.locate_file(file))), str(file))
+                archive.write(Path(str(distribution.locate_file(file))), str(file))
 
 
 def _make_key(path: Path) -> None:
@@ -205,16 +208,16 @@ def _make_key(path: Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
         return port
 
 
 def _descendants(pid: int) -> Iterator[int]:
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return
     for child in map(int, children):
         yield from _descendants(child)
@@ -224,5 +227,5 @@ def _descendants(pid: int) -> Iterator[int]:
 def _command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
+    except OSError:  # the process has ended
         return ""

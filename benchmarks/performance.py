@@ -1,8 +1,8 @@
-"""Runs the scripts here that measure the project itself, and writes what they print into docs/performance.md.
+"""Run the scripts that measure this project, and write their output to docs/performance.md.
 
     python benchmarks/performance.py [SCRIPT…]
 
-Without names it runs them all; of a script that isn't named, what the page says of it stays.
+All scripts run by default. The sections of scripts that do not run are left as they are.
 """
 
 from __future__ import annotations
@@ -22,41 +22,40 @@ PAGE = FOLDER.parent / "docs" / "performance.md"
 SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings", "fleet")
 HEAD = """# Performance
 
-What the project measures of itself, with a target beside each figure that has one. `make benchmarks` runs it all and
-writes this page. Times of one machine are no promise for another: what counts are the ratios, each of two things that
-were measured in turn in one run.
+Measurements of this project, with their targets. `make benchmarks` runs all of them and writes this page. Times differ
+from machine to machine; ratios, of two things that were measured in turn in one run, are comparable.
 """
 SECTION = "## {}.py\n"
 
 
-def written(page: str) -> dict[str, str]:
+def parse_sections(page: str) -> dict[str, str]:
     """The sections of the page, by script."""
     starts = {script: page.find(SECTION.format(script)) for script in SCRIPTS}
-    there = sorted((start, script) for script, start in starts.items() if start >= 0)
-    ends = [*(start for start, _ in there), len(page)][1:]
-    return {script: page[start:end].rstrip() + "\n" for (start, script), end in zip(there, ends, strict=True)}
+    present = sorted((start, script) for script, start in starts.items() if start >= 0)
+    ends = [*(start for start, _ in present), len(page)][1:]
+    return {script: page[start:end].rstrip() + "\n" for (start, script), end in zip(present, ends, strict=True)}
 
 
-def section(script: str) -> str:
-    """What a script says it measures, on what, and what it printed."""
+def write_section(script: str) -> str:
+    """Run a script; return the section with its docstring's summary, its output, the machine and the versions."""
     machine = this_machine()
     versions = ", ".join(f"{name} {version}" for name, version in runtime_versions().items())
-    kind = "a virtual machine with " if machine.virtual else ""
-    where = f"Measured on {kind}{machine.cores} cores of {machine.cpu}, {machine.kernel}; {versions}."
+    virtual = "a virtual machine with " if machine.virtual else ""
+    environment = f"Measured on {virtual}{machine.cores} cores of {machine.cpu}, {machine.kernel}; {versions}."
     path = FOLDER / f"{script}.py"
-    about = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n", 1)[0]
-    done = subprocess.run([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, check=True)
-    lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
-    return f"{SECTION.format(script)}\n{about}\n\n```text\n{lines}\n```\n\n{where}\n"
+    summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n", 1)[0]
+    completed = subprocess.run([sys.executable, str(path)], stdout=subprocess.PIPE, text=True, check=True)
+    lines = "\n".join(line.rstrip() for line in completed.stdout.strip().splitlines())
+    return f"{SECTION.format(script)}\n{summary}\n\n```text\n{lines}\n```\n\n{environment}\n"
 
 
 def main(*names: str) -> None:
-    """Write the page anew after each script."""
+    """Run the scripts, and write the page after each."""
     progress = terminal.Terminal()
     for script in names or SCRIPTS:
         with progress.task(f"{script}.py"):
-            found = section(script)
-        sections = written(PAGE.read_text() if PAGE.exists() else "") | {script: found}
+            section = write_section(script)
+        sections = parse_sections(PAGE.read_text() if PAGE.exists() else "") | {script: section}
         page = "\n".join([HEAD, *(sections[name] for name in SCRIPTS if name in sections)])
         files.write_bytes(PAGE, page.encode())
 

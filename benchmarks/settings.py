@@ -1,8 +1,8 @@
-"""What each setting of the runtimes is worth: one changed at a time, beside what mnistkit uses, in turn, as ratios.
+"""Compare the latency of other runtime settings with that of mnistkit's settings, measured in turn.
 
     python benchmarks/settings.py
 
-The settings themselves, with the reason for each, stand in toolkit/mnistkit/runtimes/tflite.py and onnx.py.
+The settings and the reasons for them are in toolkit/mnistkit/runtimes/tflite.py and onnx.py.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from mnistkit.data import mnist
 from mnistkit.runtimes import RUNTIMES
 
 ROUNDS, ROUND_SECONDS = 40, 0.05
-NETWORKS = "float32", "int8"
+QUANTIZATIONS = "float32", "int8"
 
 Call = Callable[[], object]
 
 
-def ours(path: Path, image: NDArray[np.uint8], runtime: str) -> Call:
-    """As mnistkit opens it."""
+def mnistkit_session(path: Path, image: NDArray[np.uint8], runtime: str) -> Call:
+    """The call of a session with mnistkit's settings."""
     session = RUNTIMES[runtime].open(path)
     session.load(image)
     return session.run
 
 
 def litert(path: Path, image: NDArray[np.uint8], threads: int = 1, resolver: str = "AUTO") -> Call:
-    """An interpreter with these settings."""
+    """The call of an interpreter with these settings."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with suppress_output():
-        kind = getattr(OpResolverType, resolver)
-        interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=kind)
+        resolver_type = getattr(OpResolverType, resolver)
+        interpreter = Interpreter(str(path), num_threads=threads, experimental_op_resolver_type=resolver_type)
         interpreter.allocate_tensors()
     tensor = interpreter.get_input_details()[0]
     interpreter.set_tensor(tensor["index"], image.astype(tensor["dtype"]))
@@ -54,7 +54,7 @@ def litert(path: Path, image: NDArray[np.uint8], threads: int = 1, resolver: str
 def onnxruntime(
     path: Path, image: NDArray[np.uint8], level: str = "ORT_ENABLE_ALL", threads: int = 1, **entries: str
 ) -> Call:
-    """A session with these settings, its arrays passed at each call."""
+    """The call of a session with these settings, without IO binding."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -64,59 +64,57 @@ def onnxruntime(
         options.add_session_config_entry(f"session.{name}", value)
     with suppress_output():
         session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: image.astype(np.float32)}
-    return lambda: session.run(None, given)
+    inputs = {session.get_inputs()[0].name: image.astype(np.float32)}
+    return lambda: session.run(None, inputs)
 
 
 VARIANTS: dict[str, dict[str, Callable[[Path, NDArray[np.uint8]], Call]]] = {
     "litert": {
-        "ours": lambda path, image: ours(path, image, "litert"),
-        "without the XNNPACK delegate": lambda path, image: litert(
-            path, image, resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-        ),
+        "mnistkit": lambda path, image: mnistkit_session(path, image, "litert"),
+        "no XNNPACK delegate": lambda path, image: litert(path, image, resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES"),
         "two threads": lambda path, image: litert(path, image, threads=2),
     },
     "onnxruntime": {
-        "ours": lambda path, image: ours(path, image, "onnxruntime"),
-        "without IO binding": onnxruntime,
-        "the same, graph level extended": lambda path, image: onnxruntime(path, image, "ORT_ENABLE_EXTENDED"),
-        "the same, graph level basic": lambda path, image: onnxruntime(path, image, "ORT_ENABLE_BASIC"),
-        "the same, two threads": lambda path, image: onnxruntime(path, image, threads=2),
+        "mnistkit": lambda path, image: mnistkit_session(path, image, "onnxruntime"),
+        "no IO binding": onnxruntime,
+        "no IO binding, ORT_ENABLE_EXTENDED": lambda path, image: onnxruntime(path, image, "ORT_ENABLE_EXTENDED"),
+        "no IO binding, ORT_ENABLE_BASIC": lambda path, image: onnxruntime(path, image, "ORT_ENABLE_BASIC"),
+        "no IO binding, two threads": lambda path, image: onnxruntime(path, image, threads=2),
     },
 }
 
 
 def medians(calls: dict[str, Call]) -> dict[str, float]:
-    """The p50 of each in microseconds, measured in rounds in turn."""
-    times: dict[str, list[int]] = {name: [] for name in calls}
-    for turn in range(ROUNDS + 1):
+    """The p50 of each call in microseconds, measured in rounds in turn."""
+    nanoseconds: dict[str, list[int]] = {name: [] for name in calls}
+    for number in range(ROUNDS + 1):
         for name, call in calls.items():
             end = time.perf_counter() + ROUND_SECONDS
             while time.perf_counter() < end:
                 started = time.perf_counter_ns()
                 call()
-                if turn:  # the first round warms up
-                    times[name].append(time.perf_counter_ns() - started)
-    return {name: statistics.median(found) / 1000 for name, found in times.items()}
+                if number > 0:  # the first round warms up
+                    nanoseconds[name].append(time.perf_counter_ns() - started)
+    return {name: statistics.median(samples) / 1000 for name, samples in nanoseconds.items()}
 
 
 def main() -> None:
-    """Print the ratios."""
+    """Print the p50 with each setting, and its ratio to the p50 with mnistkit's settings."""
     data = mnist.load()
-    grid = tables.table("Settings of the runtimes, one image", ("runtime", "setting"), NETWORKS)
+    grid = tables.table("Latency of one image, p50 and ratio", ("runtime", "settings"), QUANTIZATIONS)
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained.bundle("cnn", data, Path(folder))
         progress = terminal.Terminal()
         for runtime, variants in VARIANTS.items():
-            suffix, found = RUNTIMES[runtime].format, []
-            for network in NETWORKS:
-                path = bundle.path / f"model.{network}.{suffix}"
+            latencies = []
+            for quantization in QUANTIZATIONS:
+                path = bundle.path / f"model.{quantization}.{RUNTIMES[runtime].format}"
                 with progress.task(f"{path.name} on {runtime}"):
-                    found.append(medians({name: make(path, data.x_test[:1]) for name, make in variants.items()}))
+                    calls = {name: open_artifact(path, data.x_test[:1]) for name, open_artifact in variants.items()}
+                    latencies.append(medians(calls))
             for name in variants:
-                grid.add_row(
-                    runtime, name, *(f"{each[name]:.1f} µs  {each[name] / each['ours']:.2f}" for each in found)
-                )
+                cells = (f"{p50[name]:.1f} µs  {p50[name] / p50['mnistkit']:.2f}" for p50 in latencies)
+                grid.add_row(runtime, name, *cells)
     Console().print(grid)
 
 

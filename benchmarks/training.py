@@ -1,9 +1,9 @@
-"""What our training costs beside plain Keras: seconds an epoch, side by side, as ratios.
+"""Compare the training time per epoch of mnistkit with that of plain Keras.
 
     python benchmarks/training.py
 
-Each is trained for a few epochs in turn, round after round, and the first epoch of each, in which TensorFlow traces
-the graph, is left out.
+The configurations run one after the other, in several rounds. The first epoch of each run is excluded, because
+TensorFlow traces the graph in it.
 """
 
 from __future__ import annotations
@@ -32,62 +32,65 @@ ROUNDS, EPOCHS = 3, 3
 CNN, TUNED, EDGE = RECIPES["cnn"], RECIPES["cnn-tuned"], RECIPES["edge"]
 
 
-def ours(recipe: Recipe, data: Dataset) -> list[float]:
-    """Seconds of each epoch as mnistkit trains the recipe."""
+def train_with_mnistkit(recipe: Recipe, data: Dataset) -> list[float]:
+    """Train the recipe with mnistkit; seconds of each epoch."""
     with tempfile.TemporaryDirectory() as folder:
         train(replace(recipe, epochs=EPOCHS), data, 1, Path(folder))
         return list(records.read(Path(folder) / "history.json", History, "").seconds)
 
 
-def plain(recipe: Recipe, data: Dataset) -> list[float]:
-    """Seconds of each epoch as `model.fit` trains the same network by itself."""
+def train_with_keras(recipe: Recipe, data: Dataset) -> list[float]:
+    """Train the recipe's network with `model.fit` alone; seconds of each epoch."""
     keras = keras_models.import_keras()
     model = build_model(recipe, data.image_shape, data.classes)
     model.compile(recipe.optimizer.name, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    marks = [time.perf_counter()]
-    mark = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: marks.append(time.perf_counter()))
-    model.fit(data.x_train, data.y_train, recipe.batch_size, EPOCHS, verbose=0, callbacks=[mark])
-    return [end - start for start, end in itertools.pairwise(marks)]
+    times = [time.perf_counter()]
+    timer = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(time.perf_counter()))
+    model.fit(data.x_train, data.y_train, recipe.batch_size, EPOCHS, verbose=0, callbacks=[timer])
+    return [end - start for start, end in itertools.pairwise(times)]
 
 
-CONTESTANTS: dict[str, tuple[Callable[[Recipe, Dataset], list[float]], Recipe]] = {
-    "cnn, plain model.fit": (plain, CNN),
-    "cnn": (ours, CNN),
-    "cnn-tuned, not augmented": (ours, replace(TUNED, augmentation=None)),
-    "cnn-tuned": (ours, TUNED),
-    "edge": (ours, EDGE),
+CONFIGURATIONS: dict[str, tuple[Callable[[Recipe, Dataset], list[float]], Recipe]] = {
+    "cnn, plain model.fit": (train_with_keras, CNN),
+    "cnn": (train_with_mnistkit, CNN),
+    "cnn-tuned, not augmented": (train_with_mnistkit, replace(TUNED, augmentation=None)),
+    "cnn-tuned": (train_with_mnistkit, TUNED),
+    "edge": (train_with_mnistkit, EDGE),
 }
+# Configuration, baseline, and target for the ratio of their times.
+COMPARISONS = (
+    ("cnn", "cnn, plain model.fit", "≤ 1.00"),
+    ("cnn-tuned", "cnn-tuned, not augmented", "≤ 1.25"),
+)
 
 
-def contest(name: str) -> list[float]:
-    """Seconds of each epoch of one contestant."""
-    train_it, recipe = CONTESTANTS[name]
-    return train_it(recipe, mnist.load())
+def measure(name: str) -> list[float]:
+    """Seconds of each epoch of a configuration."""
+    train_recipe, recipe = CONFIGURATIONS[name]
+    return train_recipe(recipe, mnist.load())
 
 
 def main() -> None:
-    """Print the ratios."""
-    seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    """Print the seconds per epoch, and their ratios."""
+    seconds: dict[str, list[float]] = {name: [] for name in CONFIGURATIONS}
     for _ in range(ROUNDS):
-        for name in CONTESTANTS:
-            # A process of its own: what one sets in TensorFlow, the next must not meet.
+        for name in CONFIGURATIONS:
+            # Each run has its own process, because TensorFlow settings are global to a process.
             with get_context("spawn").Pool(1) as pool:
-                seconds[name] += pool.apply(contest, (name,))[1:]
-    epoch = {name: statistics.median(found) for name, found in seconds.items()}
+                seconds[name] += pool.apply(measure, (name,))[1:]
+    epoch_seconds = {name: statistics.median(epochs) for name, epochs in seconds.items()}
 
-    grid = tables.table("An epoch", ("what",), ("seconds", "ratio", "target"))
-    for name, other, target in (
-        ("cnn", "cnn, plain model.fit", "≤ 1.00"),
-        ("cnn-tuned", "cnn-tuned, not augmented", "≤ 1.25"),
-    ):
-        grid.add_row(other, f"{epoch[other]:.2f}", "1.00", "")
-        grid.add_row(name, f"{epoch[name]:.2f}", f"{epoch[name] / epoch[other]:.2f}", target)
+    grid = tables.table("Time per epoch", ("configuration",), ("seconds", "ratio", "target"))
+    for name, baseline, target in COMPARISONS:
+        grid.add_row(baseline, f"{epoch_seconds[baseline]:.2f}", "1.00", "")
+        ratio = epoch_seconds[name] / epoch_seconds[baseline]
+        grid.add_row(name, f"{epoch_seconds[name]:.2f}", f"{ratio:.2f}", target)
     Console().print(grid)
 
-    grid = tables.table("A whole training", ("what",), ("epochs", "in plain epochs of cnn"))
+    grid = tables.table("Time of a complete training", ("recipe",), ("epochs", "in plain epochs of cnn"))
     for recipe in (TUNED, EDGE):
-        whole = recipe.epochs * epoch[recipe.name] / epoch["cnn, plain model.fit"]
-        grid.add_row(recipe.name, str(recipe.epochs), f"{whole:.1f}")
+        plain_epochs = recipe.epochs * epoch_seconds[recipe.name] / epoch_seconds["cnn, plain model.fit"]
+        grid.add_row(recipe.name, str(recipe.epochs), f"{plain_epochs:.1f}")
     Console().print(grid)
 
 

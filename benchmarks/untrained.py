@@ -1,4 +1,4 @@
-"""Networks to measure: latency does not depend on what weights are, so they are built and not trained."""
+"""Untrained networks for benchmarks: latency does not depend on the values of the weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mnistkit_export.exporter import export
 
 
 def network(recipe: str, data: Dataset) -> KerasModel:
-    """The recipe's network for this data set."""
+    """The untrained network of a recipe for a data set."""
     keras_models.import_keras().utils.set_random_seed(1)
     return build_model(RECIPES[recipe], data.image_shape, data.classes)
 
 
 def bundle(recipe: str, data: Dataset, folder: Path) -> Bundle:
-    """The same, exported to a folder of its own within `folder`."""
+    """The bundle of the untrained network of a recipe, exported to `folder`/RECIPE."""
     model = folder / f"{recipe}.keras"
     keras_models.save(network(recipe, data), model)
     return export(model, data, folder / recipe, progress=terminal.Terminal())

@@ -1,23 +1,33 @@
-"""What the tests share: the real MNIST, and one short real training exported as a bundle."""
+"""Fixtures that tests share: the real MNIST, a CNN with committed weights and its bundle, and one short training."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
-from support import Cli, Result
+from support import TRAINING_SEED, Cli, Result
 
 from mnistkit.cli import main
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
+from mnistkit.training import keras_models, recipes
+from mnistkit.training.model import build_model
+
+WEIGHTS = Path(__file__).parent / "weights" / "cnn.npz"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the tests of a group first: one worker runs them all, and they take the longest."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture
 def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
-    """Runs a command line in this process, which remembers nothing of earlier ones."""
+    """Run a command line in this process, without the state of earlier ones."""
     monkeypatch.delenv("MNISTKIT_DATA", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
@@ -37,7 +47,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def few_digits(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An npz with the first 2,000 training and 500 test images of the real MNIST."""
+    """An npz file with the first 2,000 training and 500 test images of the real MNIST."""
     path = tmp_path_factory.mktemp("data") / "few.npz"
     np.savez(
         path,
@@ -50,18 +60,52 @@ def few_digits(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The CNN after one epoch on all 60,000 images, exported. Shared: copy it before changing anything."""
+def shared_folder(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder once for all workers: `shared_folder(name, make)`. Tests must not change it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "workspace"  # one for all workers
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "bundle").exists():
-            assert main.run(["train", "--epochs", "1", "--seed", "7", "--out", str(folder)]) == 0
-            assert main.run(["export", str(folder / "model.keras")]) == 0
+    root = base if worker_id == "master" else base.parent
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        path, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                path.mkdir()
+                make(path)
+                done.touch()
+        return path
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def workspace(digits: Dataset, shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The CNN with the committed weights (99.1% test accuracy) and its bundle: model.keras, bundle/."""
+
+    def make(folder: Path) -> None:
+        model = build_model(recipes.find("cnn"), digits.image_shape, digits.classes)
+        with np.load(WEIGHTS) as arrays:
+            indices = [name for name in arrays if name.isdecimal()]
+            model.set_weights([arrays[name] * arrays.get(f"{name}_scale", np.float32(1)) for name in indices])
+        keras_models.save(model, folder / "model.keras")
+        assert main.run(["export", str(folder / "model.keras")]) == 0
+
+    return shared_folder("workspace", make)
+
+
+@pytest.fixture(scope="session")
+def trained(few_digits: Path, shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The output of one short training of the CNN on 2,000 images: model.keras, history.json, curves.png, run.json."""
+
+    def make(folder: Path) -> None:
+        options = "--epochs", "2", "--seed", str(TRAINING_SEED), "--data", str(few_digits)
+        assert main.run(["train", *options, "--out", str(folder)]) == 0
+
+    return shared_folder("trained", make)
 
 
 @pytest.fixture
 def bundle(workspace: Path, tmp_path: Path) -> Path:
-    """A copy of the workspace's bundle, to be spoiled."""
+    """A copy of the workspace's bundle, for tests that change it."""
     return Path(shutil.copytree(workspace / "bundle", tmp_path / "bundle"))

@@ -1,18 +1,20 @@
-"""What tests import; what they are given stands in conftest.py."""
+"""Constants and types that tests import. Fixtures are in conftest.py."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BRIEFLY = "--seconds", "0.1", "--processes", "1"  # of bench, where its figures are of no interest
+BRIEFLY = "--seconds", "0.1", "--processes", "1"  # options of `bench` for tests that don't look at its results
+TRAINING_SEED = int(os.environ.get("MNISTKIT_TEST_SEED", "7"))  # of every network that the tests train
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command line came to."""
+    """The result of a command line."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""A bundle is opened whole or not at all."""
+"""Complete bundles open; incomplete, corrupt and inconsistent ones are rejected."""
 
 from __future__ import annotations
 
@@ -22,92 +22,95 @@ from mnistkit.core.errors import MnistkitError
 Manifest = dict[str, Any]
 
 
-def edit(bundle: Path, change: Callable[[Manifest], object]) -> None:
+def edit_manifest(bundle: Path, change: Callable[[Manifest], object]) -> None:
     path = bundle / MANIFEST
     manifest = json.loads(path.read_text())
     change(manifest)
     path.write_text(json.dumps(manifest))
 
 
-def flip(path: Path) -> None:
+def flip_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def linked_manifest(bundle: Path) -> None:
+def link_manifest(bundle: Path) -> None:
     (bundle / MANIFEST).rename(bundle.parent / "outside")
     (bundle / MANIFEST).symlink_to(bundle.parent / "outside")
 
 
-def outward_link(bundle: Path) -> None:
+def link_artifact(bundle: Path) -> None:
     (bundle / "model.int8.onnx").rename(bundle.parent / "outside")
     (bundle / "model.int8.onnx").symlink_to(bundle.parent / "outside")
 
 
-def folder_for_file(bundle: Path) -> None:
+def replace_artifact_by_folder(bundle: Path) -> None:
     (bundle / "model.int8.onnx").unlink()
     (bundle / "model.int8.onnx").mkdir()
 
 
-def points_to(name: str) -> Callable[[Path], None]:
-    return lambda bundle: edit(bundle, lambda manifest: manifest["artifacts"][0].update(file=name))
+def rename_artifact(name: str) -> Callable[[Path], None]:
+    return lambda bundle: edit_manifest(bundle, lambda manifest: manifest["artifacts"][0].update(file=name))
 
 
-def without_artifacts(bundle: Path) -> None:
-    edit(bundle, lambda manifest: manifest.update(artifacts=[]))
+def remove_artifacts_from_manifest(bundle: Path) -> None:
+    edit_manifest(bundle, lambda manifest: manifest.update(artifacts=[]))
 
 
-SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "changed artifact": (lambda b: flip(b / "model.int8.tflite"), "model.int8.tflite was changed"),
-    "changed test set": (lambda b: flip(b / "testset.npz"), "testset.npz was changed"),
-    "changed reference": (lambda b: flip(b / "reference.npz"), "reference.npz was changed"),
-    "cut artifact": (lambda b: (b / "model.int8.onnx").write_bytes(b""), "model.int8.onnx was changed"),
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "corrupt artifact": (lambda b: flip_bit(b / "model.int8.tflite"), "model.int8.tflite is corrupt"),
+    "corrupt test set": (lambda b: flip_bit(b / "testset.npz"), "testset.npz is corrupt"),
+    "corrupt reference": (lambda b: flip_bit(b / "reference.npz"), "reference.npz is corrupt"),
+    "empty artifact": (lambda b: (b / "model.int8.onnx").write_bytes(b""), "model.int8.onnx is corrupt"),
     "missing artifact": (lambda b: (b / "model.float32.onnx").unlink(), "model.float32.onnx is missing"),
-    "missing manifest": (lambda b: (b / MANIFEST).unlink(), "is no bundle: it has no manifest.json"),
-    "extra file": (lambda b: (b / "notes.txt").touch(), "notes.txt doesn't belong to it"),
-    "folder for file": (folder_for_file, "is not a plain file"),
-    "outward link": (outward_link, "is not a plain file"),
-    "linked manifest": (linked_manifest, "is no bundle: it has no manifest.json"),
-    "unprintable name": (points_to("a\x1bb"), "which is no plain name"),
-    "upward name": (points_to("../secret"), "which is no plain name"),
-    "absolute name": (points_to("/etc/passwd"), "which is no plain name"),
-    "dots": (points_to(".."), "which is no plain name"),
-    "twice": (points_to("model.int8.tflite"), "names a file twice"),
-    "no artifacts": (without_artifacts, "names no artifact"),
+    "missing manifest": (lambda b: (b / MANIFEST).unlink(), "is not a bundle: it has no manifest.json"),
+    "extra file": (lambda b: (b / "notes.txt").touch(), "notes.txt is not in the manifest"),
+    "folder instead of a file": (replace_artifact_by_folder, "is not a regular file"),
+    "linked artifact": (link_artifact, "is not a regular file"),
+    "linked manifest": (link_manifest, "is not a bundle: it has no manifest.json"),
+    "unprintable name": (rename_artifact("a\x1bb"), "invalid file name"),
+    "name in the parent folder": (rename_artifact("../secret"), "invalid file name"),
+    "absolute name": (rename_artifact("/etc/passwd"), "invalid file name"),
+    "dots": (rename_artifact(".."), "invalid file name"),
+    "duplicate name": (rename_artifact("model.int8.tflite"), "lists a file twice"),
+    "no artifacts": (remove_artifacts_from_manifest, "lists no artifacts"),
     "not JSON": (lambda b: (b / MANIFEST).write_text("{"), "is not a bundle record"),
-    "newer": (lambda b: edit(b, lambda m: m.update(version=99)), "newer mnistkit.*upgrade"),
-    "unknown format": (lambda b: edit(b, lambda m: m["artifacts"][0].update(format="exe")), "not one of tflite, onnx"),
+    "newer version": (lambda b: edit_manifest(b, lambda m: m.update(version=99)), "newer mnistkit.*upgrade"),
+    "unknown format": (
+        lambda b: edit_manifest(b, lambda m: m["artifacts"][0].update(format="exe")),
+        "not one of tflite, onnx",
+    ),
 }
 
 
 @pytest.mark.parametrize("command", ["verify", "bench"])
-@pytest.mark.parametrize(("spoil", "message"), SPOILED.values(), ids=SPOILED.keys())
-def test_a_spoiled_bundle_is_refused(
-    mnistkit: Cli, bundle: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str, command: str
+@pytest.mark.parametrize(("inject_fault", "message"), FAULTS.values(), ids=FAULTS.keys())
+def test_corrupt_bundle_is_rejected(
+    mnistkit: Cli, bundle: Path, tmp_path: Path, inject_fault: Callable[[Path], object], message: str, command: str
 ) -> None:
-    spoil(bundle)
-    outcome = mnistkit(command, bundle, "--json", tmp_path / "report.json")
-    assert outcome.code == 2
-    assert outcome.err.count("\n") == 1
-    assert re.search(message, outcome.err)
+    inject_fault(bundle)
+    result = mnistkit(command, bundle, "--json", tmp_path / "report.json")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert re.search(message, result.err)
     assert not (tmp_path / "report.json").exists()
 
 
-def test_what_is_no_folder_is_refused(mnistkit: Cli, tmp_path: Path) -> None:
+def test_path_without_a_bundle_is_rejected(mnistkit: Cli, tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
-        outcome = mnistkit("verify", path)
-        assert outcome.code == 2
-        assert "mnistkit export" in outcome.err
+        result = mnistkit("verify", path)
+        assert result.code == 2
+        assert "mnistkit export" in result.err
 
 
-def with_test_set(bundle: Path, name: str, arrays: dict[str, Any]) -> None:
-    """Put these arrays in, with a manifest that vouches for them."""
+def replace_npz(bundle: Path, name: str, arrays: dict[str, Any]) -> None:
+    """Replace an npz file of the bundle and update its checksum in the manifest."""
     from mnistkit.core import files
 
     files.write_npz(bundle / name, arrays)
     key = name.removesuffix(".npz").replace("testset", "test_set")
-    edit(bundle, lambda manifest: manifest[key].update(sha256=files.sha256_of(bundle / name)))
+    edit_manifest(bundle, lambda manifest: manifest[key].update(sha256=files.sha256_of(bundle / name)))
 
 
 @pytest.mark.parametrize(
@@ -120,104 +123,104 @@ def with_test_set(bundle: Path, name: str, arrays: dict[str, Any]) -> None:
         (np.zeros((10_000, 28, 28, 1), np.uint8), np.full(10_000, 10)),
         (np.zeros((5, 28, 28, 1), np.uint8), np.zeros(5, np.int64)),
     ],
-    ids=["no channels", "floats", "empty", "labels short", "unknown label", "reference longer"],
+    ids=["no channels", "float images", "no images", "too few labels", "unknown label", "too few images"],
 )
-def test_a_test_set_that_fits_nothing_is_refused(mnistkit: Cli, bundle: Path, images: Any, labels: Any) -> None:
-    with_test_set(bundle, "testset.npz", {"images": images, "labels": labels})
-    outcome = mnistkit("verify", bundle)
-    assert outcome.code == 2
-    assert "the test set is broken" in outcome.err
+def test_invalid_test_set_is_rejected(mnistkit: Cli, bundle: Path, images: Any, labels: Any) -> None:
+    replace_npz(bundle, "testset.npz", {"images": images, "labels": labels})
+    result = mnistkit("verify", bundle)
+    assert result.code == 2
+    assert "the test set is invalid" in result.err
 
 
-def test_a_test_set_of_other_arrays_is_refused(mnistkit: Cli, bundle: Path) -> None:
-    with_test_set(bundle, "reference.npz", {"answers": np.zeros(3)})
-    outcome = mnistkit("verify", bundle)
-    assert outcome.code == 2
-    assert "no array probabilities, test_set_sha256" in outcome.err
+def test_reference_without_probabilities_is_rejected(mnistkit: Cli, bundle: Path) -> None:
+    replace_npz(bundle, "reference.npz", {"other": np.zeros(3)})
+    result = mnistkit("verify", bundle)
+    assert result.code == 2
+    assert "no array probabilities, test_set_sha256" in result.err
 
 
-def test_a_reference_that_holds_no_probabilities_is_refused(mnistkit: Cli, bundle: Path) -> None:
+def test_reference_with_values_outside_0_to_1_is_rejected(mnistkit: Cli, bundle: Path) -> None:
     evaluation = open_bundle(bundle).evaluation_set()
     for value in (np.nan, 2, -1):
         probabilities = evaluation.reference.copy()
         probabilities[5, 5] = value
-        identity = np.array(evaluation.digest)
-        with_test_set(bundle, "reference.npz", {"probabilities": probabilities, "test_set_sha256": identity})
-        outcome = mnistkit("verify", bundle)
-        assert outcome.code == 2
-        assert "no probabilities" in outcome.err
+        digest = np.array(evaluation.digest)
+        replace_npz(bundle, "reference.npz", {"probabilities": probabilities, "test_set_sha256": digest})
+        result = mnistkit("verify", bundle)
+        assert result.code == 2
+        assert "not probabilities" in result.err
 
 
-def test_images_of_another_size_than_the_artifacts_are_refused(mnistkit: Cli, bundle: Path) -> None:
-    edit(bundle, lambda manifest: manifest["artifacts"][2]["input"].update(shape=[1, 20, 28, 1]))
-    outcome = mnistkit("verify", bundle)
-    assert outcome.code == 2
-    assert "model.dynamic.tflite does not fit images of 28, 28, 1 and 10 classes" in outcome.err
+def test_test_set_with_another_image_size_is_rejected(mnistkit: Cli, bundle: Path) -> None:
+    edit_manifest(bundle, lambda manifest: manifest["artifacts"][2]["input"].update(shape=[1, 20, 28, 1]))
+    result = mnistkit("verify", bundle)
+    assert result.code == 2
+    assert "model.dynamic.tflite is incompatible with images of shape [28, 28, 1] and 10 classes" in result.err
 
 
-def test_a_reference_made_from_another_test_set_is_refused(mnistkit: Cli, bundle: Path) -> None:
+def test_reference_of_another_test_set_is_rejected(mnistkit: Cli, bundle: Path) -> None:
     evaluation = open_bundle(bundle).evaluation_set()
-    backwards = {"images": evaluation.images[::-1].copy(), "labels": evaluation.labels[::-1].copy()}
-    with_test_set(bundle, "testset.npz", backwards)
+    reversed_set = {"images": evaluation.images[::-1].copy(), "labels": evaluation.labels[::-1].copy()}
+    replace_npz(bundle, "testset.npz", reversed_set)
     for command in ("verify", "predict"):
-        outcome = mnistkit(command, bundle)
-        assert outcome.code == 2
-        assert "the original's answers are on other images" in outcome.err
+        result = mnistkit(command, bundle)
+        assert result.code == 2
+        assert "the reference predictions belong to another test set" in result.err
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(st.sampled_from(["testset.npz", "reference.npz"]), st.integers(0, 2**20), st.binary(max_size=8), st.booleans())
-def test_a_test_set_that_was_cut_or_overwritten_is_refused_even_if_the_manifest_vouches_for_it(
-    workspace: Path, tmp_path: Path, name: str, place: int, junk: bytes, cut: bool
+def test_corrupt_npz_is_rejected_even_if_the_manifest_has_its_checksum(
+    workspace: Path, tmp_path: Path, name: str, position: int, junk: bytes, truncate: bool
 ) -> None:
     from mnistkit.bundle import EvaluationSet, write_evaluation_set
 
-    bundle = tmp_path / "spoiled"
+    bundle = tmp_path / "corrupt"
     if not bundle.exists():
         shutil.copytree(workspace / "bundle", bundle)
-    whole = open_bundle(workspace / "bundle").evaluation_set()
-    few = EvaluationSet(whole.images[:20], whole.labels[:20], whole.reference[:20])
-    entries = {file.file: file.sha256 for file in write_evaluation_set(bundle, few)}
+    complete = open_bundle(workspace / "bundle").evaluation_set()
+    subset = EvaluationSet(complete.images[:20], complete.labels[:20], complete.reference[:20])
+    checksums = {file.file: file.sha256 for file in write_evaluation_set(bundle, subset)}
     content = bytearray((bundle / name).read_bytes())
-    place %= len(content)
-    content[place : None if cut else place + len(junk)] = junk
+    position %= len(content)
+    content[position : None if truncate else position + len(junk)] = junk
     (bundle / name).write_bytes(content)
-    entries[name] = hashlib.sha256(content).hexdigest()
+    checksums[name] = hashlib.sha256(content).hexdigest()
     manifest = json.loads((bundle / MANIFEST).read_text())
-    for file, sha256 in entries.items():
+    for file, sha256 in checksums.items():
         manifest[file.removesuffix(".npz").replace("testset", "test_set")]["sha256"] = sha256
     (bundle / MANIFEST).write_text(json.dumps(manifest))
     try:
-        found = open_bundle(bundle).evaluation_set()
+        evaluation = open_bundle(bundle).evaluation_set()
     except MnistkitError as error:
-        assert "\n" not in str(error)  # noqa: PT017  # a changed date in the archive, say, harms nothing
+        assert "\n" not in str(error)  # noqa: PT017  # some bytes, such as a member's date, do not matter
     else:
-        assert found.digest == few.digest
+        assert evaluation.digest == subset.digest
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(st.data())
-def test_a_manifest_with_any_value_changed_opens_or_is_refused_in_one_line(
+def test_manifest_with_a_changed_value_opens_or_is_rejected_in_one_line(
     workspace: Path, tmp_path: Path, data: Any
 ) -> None:
     bundle = tmp_path / "fuzzed"
     if not bundle.exists():
         shutil.copytree(workspace / "bundle", bundle)
     manifest = json.loads((workspace / "bundle" / MANIFEST).read_text())
-    place: Any = manifest
+    parent: Any = manifest
     while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+        key = data.draw(st.sampled_from(sorted(parent) if isinstance(parent, dict) else range(len(parent))))
+        if not isinstance(parent[key], dict | list) or not parent[key] or data.draw(st.booleans()):
             break
-        place = place[key]
-    place[key] = data.draw(
+        parent = parent[key]
+    parent[key] = data.draw(
         st.none() | st.integers() | st.text() | st.sampled_from(["../x", "/etc/passwd", [], {}, [[]]])
     )
     (bundle / MANIFEST).write_text(json.dumps(manifest))
     try:
         opened = open_bundle(bundle)
     except MnistkitError as error:
-        assert "\n" not in str(error)  # noqa: PT017  # a changed tool version, say, harms nothing
+        assert "\n" not in str(error)  # noqa: PT017  # some values, such as a tool version, do not matter
     else:
         assert isinstance(opened, Bundle)
         assert all(opened.file(file).parent == bundle for file in opened.manifest.files())

@@ -1,4 +1,4 @@
-"""Boards over SSH: real SSH servers on this machine's loopback, each with a home and a host key of its own."""
+"""Boards over SSH: real SSH servers on loopback, each with its own home folder and host key."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from mnistkit.fleet import failures, playbook, wheel
 from mnistkit.fleet.report import FleetReport, Host
 
 IMAGES = "--limit", "200", "--margin", "5"
-SECRET = "hunter2"  # noqa: S105  # of nobody
+SECRET = "hunter2"  # noqa: S105  # not a real password
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The network, what boards are installed from, and a bundle for them."""
+    """The network of boards, the wheels for them, and a bundle."""
 
     network: Network
     wheelhouse: Path
     bundle: Path
 
     def inventory(self, folder: Path, *names: str, **variables: object) -> Path:
-        """An inventory of these boards."""
-        # 'python3' could be another Python than the one that the wheels are for.
+        """Write an inventory of these boards."""
+        # The default, python3, may be another Python than the one that the wheels are for.
         common = {"ansible_python_interpreter": sys.executable, "mnistkit_python": sys.executable} | variables
         path = folder / "hosts.json"
         path.write_text(json.dumps({"all": {"hosts": {name: {} for name in names}, "vars": common}}))
         return path
 
-    def prepared(self, name: str) -> Board:
-        """A new board with all that the first has."""
+    def add_prepared(self, name: str) -> Board:
+        """Add a board with a copy of the installation on pi-a, and switch it on."""
         board = self.network.add(name)
-        board.copy_of(self.network.boards["pi-a"])
+        board.copy_installation(self.network.boards["pi-a"])
         board.switch_on()
         return board
 
@@ -57,373 +57,382 @@ class Fleet:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     if not loopback.SSHD:
         pytest.skip(loopback.MISSING)
-    with loopback.network(tmp_path_factory.mktemp("net")) as found:
-        yield found
+    with loopback.network(tmp_path_factory.mktemp("net")) as network:
+        yield network
 
 
 @pytest.fixture(autouse=True)
-def surroundings(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ansible's own folder and SSH configuration."""
+def environment(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make Ansible use the SSH configuration of the network."""
     for name, value in network.environment.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
-def fleet(network: Network, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """Two boards, pi-a and pi-b, on which nothing is yet."""
+def empty_fleet(network: Network, workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Two boards, pi-a and pi-b, with nothing installed."""
     for name in ("pi-a", "pi-b"):
         network.add(name).switch_on()
     return Fleet(network, loopback.wheelhouse(tmp_path_factory.mktemp("wheels") / "house"), workspace / "bundle")
 
 
 @pytest.fixture(scope="module")
-def first(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> FleetReport:
-    """What the first deployment to both came to."""
+def first_deploy(empty_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> FleetReport:
+    """The report of the first deployment to pi-a and pi-b."""
     folder = tmp_path_factory.mktemp("first")
-    command = [sys.executable, "-m", "mnistkit", "deploy", str(fleet.bundle), "--wheelhouse", str(fleet.wheelhouse)]
-    command += ["--inventory", str(fleet.inventory(folder, "pi-a", "pi-b")), "--json", str(folder / "fleet.json")]
-    environment = os.environ | fleet.network.environment | {"XDG_STATE_HOME": str(folder)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return read(folder)
+    inventory, report = empty_fleet.inventory(folder, "pi-a", "pi-b"), folder / "fleet.json"
+    command = [sys.executable, "-m", "mnistkit", "fleet", "deploy", str(empty_fleet.bundle)]
+    command += ["--inventory", str(inventory), "--wheelhouse", str(empty_fleet.wheelhouse), "--json", str(report)]
+    environment = os.environ | empty_fleet.network.environment | {"XDG_STATE_HOME": str(folder)}
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return read_report(folder)
 
 
 @pytest.fixture
-def prepared(fleet: Fleet, first: FleetReport) -> Fleet:
-    """The fleet, after that."""
-    assert first.failed == ()
-    return fleet
+def fleet(empty_fleet: Fleet, first_deploy: FleetReport) -> Fleet:
+    """The fleet after the first deployment."""
+    assert first_deploy.failed == ()
+    return empty_fleet
 
 
 @pytest.fixture
-def on(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> Cli:
-    """Runs a command on the boards that are among its words; the others are options."""
+def run_fleet(fleet: Fleet, mnistkit: Cli, tmp_path: Path) -> Cli:
+    """Run `mnistkit fleet`: arguments that are names of boards select the boards, the others are options."""
 
-    def run(command: str, *words: str, **variables: object) -> Result:
-        names = [word for word in words if word in prepared.network.boards]
-        options = [word for word in words if word not in names]
-        inventory = prepared.inventory(tmp_path, *names, **variables)
-        options += ["--wheelhouse", str(prepared.wheelhouse), "--json", str(tmp_path / "fleet.json")]
-        options += ["--force"] if command == "bench" else []
-        return mnistkit(command, prepared.bundle, "--inventory", inventory, *options)
+    def run(command: str, *arguments: str, **variables: object) -> Result:
+        names = [argument for argument in arguments if argument in fleet.network.boards]
+        options = [argument for argument in arguments if argument not in names]
+        inventory = fleet.inventory(tmp_path, *names, **variables)
+        options += ["--wheelhouse", str(fleet.wheelhouse), "--json", str(tmp_path / "fleet.json")]
+        return mnistkit("fleet", command, fleet.bundle, "--inventory", inventory, *options)
 
     return run
 
 
-def read(folder: Path) -> FleetReport:
+def read_report(folder: Path) -> FleetReport:
     return records.read(folder / "fleet.json", FleetReport, "")
 
 
-def hosts(folder: Path) -> dict[str, Host]:
-    return {host.host: host for host in read(folder).hosts}
+def read_hosts(folder: Path) -> dict[str, Host]:
+    return {host.host: host for host in read_report(folder).hosts}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_board_gets_the_bundle_and_an_environment_in_one_folder(prepared: Fleet, first: FleetReport) -> None:
-    assert {host.host: host.status for host in first.hosts} == {"pi-a": "ok", "pi-b": "ok"}
-    assert all("Unpack the bundle" in host.changed and "Install mnistkit" in host.changed for host in first.hosts)
-    for board in (prepared.network.boards["pi-a"], prepared.network.boards["pi-b"]):
-        assert contents(board.data / "bundles" / first.bundle_sha256[:16]) == contents(prepared.bundle)
-        assert {path.name for path in board.data.iterdir()} == {"bundles", "env", "results", "wheels"}
-        assert [path.suffix for path in (board.data / "wheels").iterdir()] == [".whl"]
-        assert [path.name for path in (board.data / "bundles").iterdir()] == [first.bundle_sha256[:16]]
+def test_deploy_installs_the_bundle_and_an_environment(fleet: Fleet, first_deploy: FleetReport) -> None:
+    assert {host.host: host.status for host in first_deploy.hosts} == {"pi-a": "ok", "pi-b": "ok"}
+    tasks = {"Unpack the bundle", "Install mnistkit"}
+    assert all(tasks <= set(host.changed) for host in first_deploy.hosts)
+    for board in (fleet.network.boards["pi-a"], fleet.network.boards["pi-b"]):
+        folder = board.install_folder
+        assert contents(folder / "bundles" / first_deploy.bundle_sha256[:16]) == contents(fleet.bundle)
+        assert {path.name for path in folder.iterdir()} == {"bundles", "env", "results", "wheels"}
+        assert [path.suffix for path in (folder / "wheels").iterdir()] == [".whl"]
+        assert [path.name for path in (folder / "bundles").iterdir()] == [first_deploy.bundle_sha256[:16]]
 
 
-def test_deploying_again_changes_nothing(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in prepared.network.boards["pi-a"].data.rglob("*")}
-    outcome = on("deploy", "pi-a", "pi-b")
-    assert outcome.code == 0, outcome.err
-    assert [host.changed for host in read(tmp_path).hosts] == [(), ()]
-    assert {path: path.stat().st_mtime_ns for path in prepared.network.boards["pi-a"].data.rglob("*")} == before
+def test_repeated_deploy_changes_nothing(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    folder = fleet.network.boards["pi-a"].install_folder
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = run_fleet("deploy", "pi-a", "pi-b")
+    assert result.code == 0, result.err
+    assert [host.changed for host in read_report(tmp_path).hosts] == [(), ()]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_what_was_spoilt_there_is_mended(on: Cli, prepared: Fleet, first: FleetReport, tmp_path: Path) -> None:
-    board = prepared.prepared("pi-spoilt")
-    bundle = board.data / "bundles" / first.bundle_sha256[:16]
+def test_corrupt_bundle_on_a_board_is_replaced(
+    run_fleet: Cli, fleet: Fleet, first_deploy: FleetReport, tmp_path: Path
+) -> None:
+    board = fleet.add_prepared("pi-corrupt")
+    bundle = board.install_folder / "bundles" / first_deploy.bundle_sha256[:16]
     content = bytearray((bundle / "model.int8.tflite").read_bytes())
     content[5000] ^= 1
-    (bundle / "model.int8.tflite").unlink()  # it shares its bytes with that of pi-a
+    (bundle / "model.int8.tflite").unlink()  # a hard link to the file on pi-a
     (bundle / "model.int8.tflite").write_bytes(content)
-    (bundle.parent / f".new-{bundle.name}").mkdir()  # as an interrupted copy leaves it
-    assert on("deploy", "pi-spoilt").code == 0
-    assert hosts(tmp_path)["pi-spoilt"].changed == ("Send the bundle", "Unpack the bundle")
-    assert contents(bundle) == contents(prepared.bundle)
+    (bundle.parent / f".new-{bundle.name}").mkdir()  # left by an interrupted copy
+    assert run_fleet("deploy", "pi-corrupt").code == 0
+    assert read_hosts(tmp_path)["pi-corrupt"].changed == ("Copy the bundle", "Unpack the bundle")
+    assert contents(bundle) == contents(fleet.bundle)
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
 
 
-def test_an_installation_that_was_broken_off_is_made_anew(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    board = prepared.prepared("pi-half")
-    (board.data / "env/.complete").unlink()
-    (package,) = board.data.glob("env/lib/*/site-packages/mnistkit/cli/main.py")
-    package.unlink()
-    outcome = on("deploy", "pi-half")
-    assert outcome.code == 0, outcome.out
-    assert "Make the environment" in hosts(tmp_path)["pi-half"].changed
-    assert package.exists()
+def test_interrupted_installation_is_repeated(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.add_prepared("pi-interrupted")
+    (board.install_folder / "env/.complete").unlink()
+    (module,) = board.install_folder.glob("env/lib/*/site-packages/mnistkit/cli/main.py")
+    module.unlink()
+    result = run_fleet("deploy", "pi-interrupted")
+    assert result.code == 0, result.out
+    assert "Create the environment" in read_hosts(tmp_path)["pi-interrupted"].changed
+    assert module.exists()
 
 
-def test_another_mnistkit_needs_no_wheelhouse_sent_again(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    board = prepared.prepared("pi-older")
-    other = wheel.build(tmp_path / "other")
-    with zipfile.ZipFile(other, "a") as archive:
-        archive.comment = b"another"
-    outcome = on("deploy", "pi-older", "--wheel", str(other))
-    assert outcome.code == 0, outcome.out
-    changed = hosts(tmp_path)["pi-older"].changed
+def test_new_mnistkit_wheel_is_installed_without_the_wheelhouse(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.add_prepared("pi-outdated")
+    new_wheel = wheel.build(tmp_path / "new")
+    with zipfile.ZipFile(new_wheel, "a") as archive:
+        archive.comment = b"changes the SHA-256"
+    result = run_fleet("deploy", "pi-outdated", "--wheel", str(new_wheel))
+    assert result.code == 0, result.out
+    changed = read_hosts(tmp_path)["pi-outdated"].changed
     assert "Replace mnistkit" in changed
-    assert "Send the wheelhouse" not in changed
-    assert on("deploy", "pi-older", "--wheel", str(other)).code == 0
-    assert hosts(tmp_path)["pi-older"].changed == ()
-    (numpy,) = board.data.glob("env/lib/*/site-packages/numpy-*.dist-info")
+    assert "Copy the wheelhouse" not in changed
+    assert run_fleet("deploy", "pi-outdated", "--wheel", str(new_wheel)).code == 0
+    assert read_hosts(tmp_path)["pi-outdated"].changed == ()
+    (numpy,) = board.install_folder.glob("env/lib/*/site-packages/numpy-*.dist-info")
     shutil.rmtree(numpy)
-    assert on("deploy", "pi-older").code == 0  # what it needs is not all there
-    assert "Install mnistkit" in hosts(tmp_path)["pi-older"].changed
+    assert run_fleet("deploy", "pi-outdated").code == 0  # a dependency is missing
+    assert "Install mnistkit" in read_hosts(tmp_path)["pi-outdated"].changed
     assert numpy.exists()
 
 
-def test_boards_verify_as_this_machine_does(on: Cli, tmp_path: Path) -> None:
-    outcome = on("verify", "pi-a", "pi-b", *IMAGES)
-    assert outcome.code == 0, outcome.err
-    report = read(tmp_path)
+def test_boards_predict_the_same_as_this_machine(run_fleet: Cli, tmp_path: Path) -> None:
+    result = run_fleet("verify", "pi-a", "pi-b", *IMAGES)
+    assert result.code == 0, result.err
+    report = read_report(tmp_path)
     assert report.verdict == "PASS"
     assert report.not_compared == ""
     for host in report.hosts:
         assert host.verify
         assert host.comparison
         assert len(host.verify.rows) == len(host.comparison.artifacts) == 7
-        assert {pairing.images_differ for pairing in host.comparison.artifacts} == {0}
+        assert {artifact.differing_images for artifact in host.comparison.artifacts} == {0}
         assert (host.verify.images, host.verify.margin) == (200, 5)
-    assert [(row.measure, row.hosts) for row in report.spread] == [("accuracy", 2)] * 7
-    assert outcome.out.count("PASS") == 2
+    assert [(row.metric, row.hosts) for row in report.spread] == [("accuracy", 2)] * 7
+    assert result.out.count("PASS") == 2
     schema = json.loads((ROOT / "docs/schemas/fleet.json").read_text())
     jsonschema.validate(json.loads((tmp_path / "fleet.json").read_text()), schema)
 
 
-def test_too_few_images_on_a_board_are_exit_code_3(on: Cli) -> None:
-    few = "--limit", "20", "--runtime", "litert"
-    assert on("verify", "pi-a", *few).code == 3
-    assert on("verify", "pi-a", *few, "--allow-inconclusive").code == 0
+def test_inconclusive_verdict_on_a_board_exits_with_3(run_fleet: Cli) -> None:
+    few_images = "--limit", "20", "--runtime", "litert"
+    assert run_fleet("verify", "pi-a", *few_images).code == 3
+    assert run_fleet("verify", "pi-a", *few_images, "--allow-inconclusive").code == 0
 
 
-def test_boards_measure_themselves(on: Cli, tmp_path: Path) -> None:
-    outcome = on("bench", "pi-a", "pi-b", *BRIEFLY, "--runtime", "litert")
-    assert outcome.code == 0, outcome.err
-    report = read(tmp_path)
+def test_bench_measures_on_boards(run_fleet: Cli, tmp_path: Path) -> None:
+    result = run_fleet("bench", "pi-a", "pi-b", *BRIEFLY, "--runtime", "litert")
+    assert result.code == 0, result.err
+    report = read_report(tmp_path)
     for host in report.hosts:
         assert host.bench
         assert [row.runtime for row in host.bench.measurements] == ["litert"] * 4
-    assert [(row.measure, row.hosts) for row in report.spread] == [("p50", 2)] * 4
+    assert [(row.metric, row.hosts) for row in report.spread] == [("p50", 2)] * 4
     assert all(0 < row.lowest <= row.median <= row.highest for row in report.spread)
 
 
-def test_what_boards_fetch_result_is_kept_on_request(on: Cli, mnistkit: Cli, tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    assert on("verify", "pi-a", *IMAGES, "--keep", str(kept)).code == 0
-    assert on("bench", "pi-a", *BRIEFLY, "--keep", str(kept)).code == 0
-    assert set(contents(kept / "pi-a")) == {"verify.json", "predictions.npz", "bench.json"}
-    saved = kept / "pi-a/predictions.npz"
-    assert mnistkit("compare", saved, saved, "--margin", 5).code == 0
-    assert mnistkit("recommend", kept / "pi-a/verify.json", kept / "pi-a/bench.json").code == 0
+def test_results_dir_keeps_the_result_files(run_fleet: Cli, mnistkit: Cli, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert run_fleet("verify", "pi-a", *IMAGES, "--results-dir", str(results)).code == 0
+    assert run_fleet("bench", "pi-a", *BRIEFLY, "--results-dir", str(results)).code == 0
+    assert set(contents(results / "pi-a")) == {"verify.json", "predictions.npz", "bench.json"}
+    predictions = results / "pi-a/predictions.npz"
+    assert mnistkit("compare", predictions, predictions, "--margin", 5).code == 0
+    assert mnistkit("recommend", results / "pi-a/verify.json", results / "pi-a/bench.json").code == 0
 
 
-def test_a_board_that_emulates_its_processor_refuses_to_bench(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    board = prepared.prepared("pi-emulated")
-    (packages,) = board.data.glob("env/lib/*/site-packages")
+def test_bench_on_an_emulated_board_fails(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.add_prepared("pi-emulated")
+    (packages,) = board.install_folder.glob("env/lib/*/site-packages")
     (packages / "emulated.pth").write_text("import mnistkit.device.machine as m; m._is_emulated = lambda: True\n")
-    outcome = on("bench", "pi-a", "pi-emulated", *BRIEFLY, "--runtime", "litert")
-    assert outcome.code == 1
-    found = hosts(tmp_path)
-    assert (found["pi-a"].status, found["pi-emulated"].status) == ("ok", "failed")
-    assert (
-        found["pi-emulated"].problem == "this processor is emulated, and the time that takes says nothing of a device"
-    )
-    assert found["pi-emulated"].remedy == "measure on the device"
+    result = run_fleet("bench", "pi-a", "pi-emulated", *BRIEFLY, "--runtime", "litert")
+    assert result.code == 1
+    hosts = read_hosts(tmp_path)
+    assert (hosts["pi-a"].status, hosts["pi-emulated"].status) == ("ok", "failed")
+    assert hosts["pi-emulated"].problem == "this processor is emulated, so its latencies are meaningless"
+    assert hosts["pi-emulated"].remedy == "measure on the device"
 
 
-def test_boards_that_fail_hold_up_no_other(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    network = prepared.network
-    network.add("pi-down")
-    network.add("pi-stranger", known=False).switch_on()
-    changed = network.add("pi-changed", known=False)
-    network.know("pi-changed", network.boards["pi-a"].folder / "host_key.pub")
+def test_failing_boards_do_not_affect_the_others(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    network = fleet.network
+    network.add("pi-off")
+    network.add("pi-unknown-key", known=False).switch_on()
+    changed = network.add("pi-changed-key", known=False)
+    network.add_known_host("pi-changed-key", network.boards["pi-a"].folder / "host_key.pub")
     changed.switch_on()
-    network.add("pi-refusing", welcome=False).switch_on()
-    outcome = on("verify", "pi-down", "pi-stranger", "pi-a", "pi-changed", "pi-refusing", *IMAGES)
-    assert outcome.code == 1
-    found = hosts(tmp_path)
-    assert found["pi-a"].status == "ok"
-    assert found["pi-a"].verify
-    assert {name: host.problem for name, host in found.items() if host.status == "unreachable"} == {
-        "pi-down": "it refuses connections",
-        "pi-stranger": "its host key is not known here",
-        "pi-changed": "its host key is not the one that is known of it",
-        "pi-refusing": "it refuses the login",
+    network.add("pi-refusing-login", accepts_key=False).switch_on()
+    names = "pi-off", "pi-unknown-key", "pi-a", "pi-changed-key", "pi-refusing-login"
+    result = run_fleet("verify", *names, *IMAGES)
+    assert result.code == 1
+    hosts = read_hosts(tmp_path)
+    assert hosts["pi-a"].status == "ok"
+    assert hosts["pi-a"].verify
+    assert {name: host.problem for name, host in hosts.items() if host.status == "unreachable"} == {
+        "pi-off": "connection refused",
+        "pi-unknown-key": "host key is unknown",
+        "pi-changed-key": "host key has changed",
+        "pi-refusing-login": "login refused: permission denied",
     }
-    assert all(host.remedy for name, host in found.items() if name != "pi-a")
-    assert "1 of 5 boards verified" in outcome.out
-    assert "pi-stranger" not in (network.folder / "known_hosts").read_text()
+    assert all(host.remedy for name, host in hosts.items() if name != "pi-a")
+    assert "Verified on 1 of 5 boards" in result.out
+    assert "pi-unknown-key" not in (network.folder / "known_hosts").read_text()
 
 
-def test_those_that_failed_can_be_run_alone(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    late = prepared.prepared("pi-late")
-    late.cut_power()
-    assert on("verify", "pi-a", "pi-late", *IMAGES).code == 1
-    late.switch_on()
-    assert on("verify", "pi-a", "pi-late", *IMAGES, "--only", "@failed").code == 0
-    assert list(hosts(tmp_path)) == ["pi-late"]
-    outcome = on("verify", "pi-a", "pi-late", *IMAGES, "--only", "@failed")
-    assert outcome.code == 2
-    assert "no board failed in the last run" in outcome.err
+def test_only_failed_selects_the_boards_that_failed(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.add_prepared("pi-late")
+    board.cut_power()
+    assert run_fleet("verify", "pi-a", "pi-late", *IMAGES).code == 1
+    board.switch_on()
+    assert run_fleet("verify", "pi-a", "pi-late", *IMAGES, "--only", "@failed").code == 0
+    assert list(read_hosts(tmp_path)) == ["pi-late"]
+    result = run_fleet("verify", "pi-a", "pi-late", *IMAGES, "--only", "@failed")
+    assert result.code == 2
+    assert "no board failed in the last run" in result.err
 
 
-def test_a_run_that_is_broken_off_can_be_continued(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
-    board = prepared.network.boards["pi-b"]
-    inventory = prepared.inventory(tmp_path, "pi-b")
-    arguments = "--inventory", str(inventory), "--wheelhouse", str(prepared.wheelhouse)
-    command = [sys.executable, "-m", "mnistkit", "bench", str(prepared.bundle), "--seconds", "60", *arguments]
+def test_only_failed_selects_the_boards_of_an_interrupted_run(fleet: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
+    board = fleet.network.boards["pi-b"]
+    inventory = fleet.inventory(tmp_path, "pi-b")
+    options = "--inventory", str(inventory), "--wheelhouse", str(fleet.wheelhouse)
+    command = [sys.executable, "-m", "mnistkit", "fleet", "bench", str(fleet.bundle), "--seconds", "60", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    while not board.runs("-m mnistkit bench"):
+    while not board.is_running("-m mnistkit bench"):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     board.cut_power()
     board.switch_on()
-    outcome = mnistkit("deploy", prepared.bundle, *arguments, "--only", "@failed", "--json", "-")
-    assert [host["host"] for host in json.loads(outcome.out)["hosts"]] == ["pi-b"]
+    result = mnistkit("fleet", "deploy", fleet.bundle, *options, "--only", "@failed", "--json", "-")
+    assert [host["host"] for host in json.loads(result.out)["hosts"]] == ["pi-b"]
 
 
-def test_a_pattern_chooses_boards(on: Cli, tmp_path: Path) -> None:
-    assert on("deploy", "pi-a", "pi-b", "--only", "*-b").code == 0
-    assert list(hosts(tmp_path)) == ["pi-b"]
-    outcome = on("deploy", "pi-a", "--only", "tower")
-    assert outcome.code == 2
-    assert "check the inventory and --only" in outcome.err
+def test_only_limits_the_boards_by_a_pattern(run_fleet: Cli, tmp_path: Path) -> None:
+    assert run_fleet("deploy", "pi-a", "pi-b", "--only", "*-b").code == 0
+    assert list(read_hosts(tmp_path)) == ["pi-b"]
+    result = run_fleet("deploy", "pi-a", "--only", "tower")
+    assert result.code == 2
+    assert "check the inventory and --only" in result.err
 
 
-def test_a_board_that_loses_its_power_in_the_middle_is_reported(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    board = prepared.prepared("pi-cut")
-    over = threading.Event()
+def test_power_loss_during_a_run_is_reported(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.add_prepared("pi-power-loss")
+    finished = threading.Event()
 
-    def cut() -> None:
-        while not board.runs("-m mnistkit verify") and not over.wait(0.01):
+    def cut_power_during_verify() -> None:
+        while not board.is_running("-m mnistkit verify") and not finished.wait(0.01):
             pass
         board.cut_power()
 
-    thread = threading.Thread(target=cut)
+    thread = threading.Thread(target=cut_power_during_verify)
     thread.start()
-    outcome = on("verify", "pi-a", "pi-cut", *IMAGES)
-    over.set()
+    result = run_fleet("verify", "pi-a", "pi-power-loss", *IMAGES)
+    finished.set()
     thread.join()
-    assert outcome.code == 1
-    found = hosts(tmp_path)
-    assert found["pi-a"].verify
-    assert (found["pi-cut"].status, found["pi-cut"].problem) == ("unreachable", "the connection was lost at 'Run'")
+    assert result.code == 1
+    hosts = read_hosts(tmp_path)
+    assert hosts["pi-a"].verify
+    lost = hosts["pi-power-loss"]
+    assert (lost.status, lost.problem) == ("unreachable", "connection lost during task 'Run mnistkit'")
 
 
-def test_a_full_disk_is_that_boards_failure_alone(on: Cli, prepared: Fleet, tmp_path: Path) -> None:
-    board = prepared.network.add("pi-full")
-    board.data.mkdir(parents=True)
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(board.data)], capture_output=True, check=False
+def test_full_disk_fails_only_its_board(run_fleet: Cli, fleet: Fleet, tmp_path: Path) -> None:
+    board = fleet.network.add("pi-full")
+    folder = board.install_folder
+    folder.mkdir(parents=True)
+    mount = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False
     )
-    if not mounted or mounted.returncode:
-        pytest.skip("this user may not mount a small disk")
+    if not mount or mount.returncode:
+        pytest.skip("no permission to mount a small disk")
     try:
         board.switch_on()
-        outcome = on("verify", "pi-a", "pi-full", *IMAGES)
-        left = [path.name for path in (board.data / "bundles").iterdir()]
+        result = run_fleet("verify", "pi-a", "pi-full", *IMAGES)
+        bundles = [path.name for path in (folder / "bundles").iterdir()]
     finally:
         board.cut_power()
-        subprocess.run(["umount", "--lazy", str(board.data)], check=True)
-    assert outcome.code == 1
-    found = hosts(tmp_path)
-    assert (found["pi-a"].status, found["pi-full"].status) == ("ok", "failed")
-    assert found["pi-full"].problem == "its disk is full"
-    assert read(tmp_path).bundle_sha256[:16] not in left
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    assert result.code == 1
+    hosts = read_hosts(tmp_path)
+    assert (hosts["pi-a"].status, hosts["pi-full"].status) == ("ok", "failed")
+    assert hosts["pi-full"].problem == "disk is full"
+    assert read_report(tmp_path).bundle_sha256[:16] not in bundles
 
 
-def test_a_board_without_the_python_says_so(on: Cli, tmp_path: Path) -> None:
-    assert on("deploy", "pi-a", mnistkit_python="python3.99").code == 1
-    host = hosts(tmp_path)["pi-a"]
-    assert host.problem == "it has no python3.99"
-    assert host.remedy == "install it there, or set mnistkit_python"
+def test_missing_python_on_a_board_is_reported(run_fleet: Cli, tmp_path: Path) -> None:
+    assert run_fleet("deploy", "pi-a", mnistkit_python="python3.99").code == 1
+    host = read_hosts(tmp_path)["pi-a"]
+    assert host.problem == "python3.99 not found"
+    assert host.remedy == "install it on the board, or set mnistkit_python in an inventory"
 
 
-def test_no_secret_is_told(prepared: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
-    board = prepared.network.add("pi-secret")
+def test_credentials_are_not_printed_or_written(fleet: Fleet, mnistkit: Cli, tmp_path: Path) -> None:
+    board = fleet.network.add("pi-credentials")
     (board.home / ".config/pip").mkdir(parents=True)
     index = f"http://user:{SECRET}@127.0.0.1:9/simple"
-    settings = f"[global]\nindex-url = {index}\nextra-index-url =\nfind-links =\nretries = 1\n"
-    (board.home / ".config/pip/pip.conf").write_text(settings)
+    config = f"[global]\nindex-url = {index}\nextra-index-url =\nfind-links =\nretries = 1\n"
+    (board.home / ".config/pip/pip.conf").write_text(config)
     board.switch_on()
-    inventory = prepared.inventory(tmp_path, "pi-secret", ansible_become_password=SECRET)
-    outcome = mnistkit("deploy", prepared.bundle, "--inventory", inventory, "--json", tmp_path / "fleet.json")
-    assert outcome.code == 1
-    host = hosts(tmp_path)["pi-secret"]
-    assert host.problem == "pip there can't reach its package index"
+    inventory = fleet.inventory(tmp_path, "pi-credentials", ansible_become_password=SECRET)
+    result = mnistkit("fleet", "deploy", fleet.bundle, "--inventory", inventory, "--json", tmp_path / "fleet.json")
+    assert result.code == 1
+    host = read_hosts(tmp_path)["pi-credentials"]
+    assert host.problem == "pip can't reach its package index"
     assert "--wheelhouse" in host.remedy
     written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path != inventory]
-    assert not any(SECRET in text for text in [outcome.out, outcome.err, *written])
+    assert not any(SECRET in text for text in [result.out, result.err, *written])
 
 
-def test_the_playbook_works_without_mnistkits_command(prepared: Fleet, tmp_path: Path) -> None:
-    inventory = prepared.inventory(tmp_path, "pi-a")
+def test_playbook_works_with_ansible_alone(fleet: Fleet, tmp_path: Path) -> None:
+    inventory = fleet.inventory(tmp_path, "pi-a")
+    variables = {
+        "mnistkit_bundle": os.path.relpath(fleet.bundle, tmp_path),
+        "mnistkit_wheel": wheel.build(tmp_path).name,
+        "mnistkit_wheelhouse": str(fleet.wheelhouse),
+        "mnistkit_action": "verify",
+        "mnistkit_options": IMAGES,
+    }
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook.PLAYBOOK)]
-    command += ["-e", f"mnistkit_bundle={os.path.relpath(prepared.bundle, tmp_path)}"]
-    command += [
-        "-e",
-        f"mnistkit_wheel={wheel.build(tmp_path).name}",
-        "-e",
-        f"mnistkit_wheelhouse={prepared.wheelhouse}",
-    ]
-    command += ["-e", json.dumps({"mnistkit_run": "verify", "mnistkit_options": IMAGES})]
+    command += ["-e", json.dumps(variables)]
     environment = os.environ | {"PWD": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "changed=0" in done.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "changed=0" in completed.stdout
     assert json.loads((tmp_path / "results/pi-a/verify.json").read_text())["verdict"] == "PASS"
 
 
-def test_the_wheel_is_the_same_each_time_and_holds_the_playbook(tmp_path: Path) -> None:
-    one, other = wheel.build(tmp_path / "one"), wheel.build(tmp_path / "other")
-    assert one.read_bytes() == other.read_bytes()
-    names = zipfile.ZipFile(one).namelist()
+def test_wheel_is_reproducible_and_contains_the_playbook(tmp_path: Path) -> None:
+    first, second = wheel.build(tmp_path / "first"), wheel.build(tmp_path / "second")
+    assert first.read_bytes() == second.read_bytes()
+    names = zipfile.ZipFile(first).namelist()
     assert "mnistkit/fleet/roles/board/tasks/main.yml" in names
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_without_an_installation_the_wheel_must_be_named(
+def test_wheel_must_be_given_if_mnistkit_is_not_installed(
     mnistkit: Cli, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_found(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", not_found)
-    outcome = mnistkit("deploy", workspace / "bundle", "--on", "pi-a")
-    assert outcome.code == 2
-    assert "--wheel" in outcome.err
+    result = mnistkit("fleet", "deploy", workspace / "bundle", "--host", "pi-a")
+    assert result.code == 2
+    assert "--wheel" in result.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("deploy",), "there is no board; name boards with --on or --inventory"),
-        (("deploy", "--on", "a", "--inventory", "b"), "both name boards"),
-        (("verify", "--only", "@failed"), "are for boards; name boards"),
-        (("verify", "--on", "a", "--junit", "x.xml"), "--junit has no use with boards"),
-        (("bench", "--on", "a", "--compare", "old.json"), "--compare has no use with boards"),
-        (("deploy", "--on", "-oProxyCommand=touch"), "names no board; say it as for ssh"),
-        (("deploy", "--on", "pi@a", "--on", "root@a"), "a is named twice"),
-        (("deploy", "--inventory", "nowhere.yml"), "there is no inventory nowhere.yml"),
-        (("deploy", "--on", "a", "--wheelhouse", "."), "holds no wheel"),
-        (("deploy", "--on", "a", "--wheel", "none.whl"), "cannot read none.whl"),
+        (("deploy",), "no boards are given; pass either --host or --inventory"),
+        (
+            ("deploy", "--host", "a", "--inventory", "b"),
+            "--host and --inventory are both given; pass either --host or --inventory",
+        ),
+        (("verify", "--only", "@failed"), "no boards are given; pass either --host or --inventory"),
+        (("verify", "--host", "a", "--junit", "x.xml"), "No such option '--junit'"),
+        (("bench", "--host", "a", "--compare", "old.json"), "No such option '--compare'"),
+        (("deploy", "--host", "-oProxyCommand=touch"), "invalid host: '-oProxyCommand=touch'; pass it as for ssh"),
+        (("deploy", "--host", "pi@a", "--host", "root@a"), "a is given twice"),
+        (("deploy", "--inventory", "missing.yml"), "inventory not found: missing.yml"),
+        (("deploy", "--host", "a", "--wheelhouse", "."), "no wheels in ."),
+        (("deploy", "--host", "a", "--wheel", "none.whl"), "cannot read none.whl"),
     ],
 )
-def test_bad_usage_is_one_line(
+def test_invalid_usage_is_reported_in_one_line(
     mnistkit: Cli,
     workspace: Path,
     tmp_path: Path,
@@ -432,27 +441,35 @@ def test_bad_usage_is_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome = mnistkit(arguments[0], workspace / "bundle", *arguments[1:])
-    assert outcome.code == 2
-    assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+    result = mnistkit("fleet", arguments[0], workspace / "bundle", *arguments[1:])
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    ("reached", "output", "problem"),
     [
-        ("unreachable: ssh: connect to host 10.0.0.9 port 22: No route to host", "it does not answer"),
-        ("unreachable: ssh: Could not resolve hostname pi: Name or service not known", "there is no host of that name"),
-        ("The virtual environment was not created successfully because ensurepip is not available.", "its Python can"),
-        ("OSError: [Errno 30] Read-only file system: 'env'", "its disk can't be written"),
-        ("ERROR: No matching distribution found for onnxruntime>=1.17", "pip finds no onnxruntime for its Python"),
-        ("/bin/sh: 1: /usr/bin/python3: not found", "it has no Python"),
-        ("mnistkit: a is broken; copy it again", "a is broken"),
-        ("something; else", "'Step' failed: something; else"),
+        (False, "ssh: connect to host 10.0.0.9 port 22: No route to host", "no response"),
+        (False, "ssh: Could not resolve hostname pi: Name or service not known", "host name not found"),
+        (
+            True,
+            "The virtual environment was not created successfully because ensurepip is not available.",
+            "Python can't create a virtual environment",
+        ),
+        (True, "OSError: [Errno 30] Read-only file system: 'env'", "disk is read-only"),
+        (
+            True,
+            "ERROR: No matching distribution found for onnxruntime>=1.17",
+            "no wheel of onnxruntime found for the board's Python",
+        ),
+        (True, "/bin/sh: 1: /usr/bin/python3: not found", "no Python found"),
+        (True, "mnistkit: a is corrupt; copy it again", "a is corrupt"),
+        (True, "something; else", "task 'Step' failed: something; else"),
     ],
 )
-def test_reasons_are_told_in_words(said: str, problem: str) -> None:
-    reached = not said.startswith("unreachable")
-    found, remedy = failures.explain("Step", {"msg": "Task failed.", "stderr": said}, reached=reached, begun=False)
-    assert found.startswith(problem)
+def test_known_failures_are_explained(reached: bool, output: str, problem: str) -> None:
+    outputs = {"msg": "Task failed.", "stderr": output}
+    explanation, remedy = failures.explain("Step", outputs, reached=reached, started=False)
+    assert explanation.startswith(problem)
     assert remedy

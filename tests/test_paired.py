@@ -1,4 +1,4 @@
-"""Statistics of paired answers, against scipy, statsmodels, a worked example and first principles."""
+"""Statistics of paired predictions, checked against SciPy, statsmodels, a published example and first principles."""
 
 from __future__ import annotations
 
@@ -17,90 +17,97 @@ counts = st.integers(0, 400)
 
 
 @given(counts, counts)
-def test_the_p_value_is_scipys_and_statsmodels(lost: int, gained: int) -> None:
-    found = paired.mcnemar(lost, gained)
-    if lost + gained:
-        assert found == pytest.approx(stats.binomtest(lost, lost + gained).pvalue, rel=1e-9)
-    assert found == pytest.approx(mcnemar([[7, gained], [lost, 9]], exact=True).pvalue, rel=1e-9)
+def test_p_value_equals_that_of_scipy_and_statsmodels(regressions: int, fixes: int) -> None:
+    p_value = paired.mcnemar(regressions, fixes)
+    if regressions + fixes:
+        assert p_value == pytest.approx(stats.binomtest(regressions, regressions + fixes).pvalue, rel=1e-9)
+    assert p_value == pytest.approx(mcnemar([[7, fixes], [regressions, 9]], exact=True).pvalue, rel=1e-9)
 
 
-def test_the_p_value_of_a_million_images_is_no_overflow() -> None:
+def test_p_value_of_a_million_flips_does_not_overflow() -> None:
     assert paired.mcnemar(500_000, 499_000) == pytest.approx(stats.binomtest(500_000, 999_000).pvalue, rel=1e-6)
     assert paired.mcnemar(10_000, 0) == 0
 
 
-def test_the_interval_is_that_of_a_worked_example() -> None:
+def test_interval_equals_a_published_example() -> None:
     """Bentur et al. 2009, as in Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables, ch. 8."""
-    found = paired.tango_interval(lost=7, gained=1, images=21)
-    assert (round(found.low, 3), round(found.high, 3)) == (-0.517, -0.026)
+    interval = paired.tango_interval(regressions=7, fixes=1, images=21)
+    assert (round(interval.low, 3), round(interval.high, 3)) == (-0.517, -0.026)
 
 
-def score(lost: int, gained: int, images: int, delta: float) -> float:
-    """The score statistic from first principles: the likelihood given delta, maximised by scipy."""
+def score(regressions: int, fixes: int, images: int, delta: float) -> float:
+    """The score statistic from first principles: SciPy maximizes the likelihood for a true difference of `delta`."""
 
-    def unlikely(share: float) -> float:  # of losses; that of gains is delta more
-        others = images - lost - gained
-        parts = (lost, share), (gained, share + delta), (others, 1 - 2 * share - delta)
-        return -sum(count * math.log(max(p, 1e-300)) for count, p in parts if count)
+    def negative_log_likelihood(p: float) -> float:  # p: probability of a regression; that of a fix is p + delta
+        others = images - regressions - fixes
+        terms = (regressions, p), (fixes, p + delta), (others, 1 - 2 * p - delta)
+        return -sum(count * math.log(max(probability, 1e-300)) for count, probability in terms if count)
 
-    low, high = max(0.0, -delta), (1 - delta) / 2
-    share = optimize.minimize_scalar(unlikely, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
-    return float((gained - lost - images * delta) / math.sqrt(images * (2 * share + delta - delta**2)))
+    bounds = (max(0.0, -delta), (1 - delta) / 2)
+    p = optimize.minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    return float((fixes - regressions - images * delta) / math.sqrt(images * (2 * p + delta - delta**2)))
 
 
 @settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 500))
-def test_at_the_bounds_the_observed_difference_is_just_significant(lost: int, gained: int, agreed: int) -> None:
-    images = lost + gained + agreed
-    found = paired.tango_interval(lost, gained, images)
-    assert score(lost, gained, images, found.low) == pytest.approx(stats.norm.ppf(0.975), abs=1e-3)
-    assert score(lost, gained, images, found.high) == pytest.approx(stats.norm.ppf(0.025), abs=1e-3)
+def test_score_at_the_bounds_is_the_normal_quantile(regressions: int, fixes: int, others: int) -> None:
+    images = regressions + fixes + others
+    interval = paired.tango_interval(regressions, fixes, images)
+    assert score(regressions, fixes, images, interval.low) == pytest.approx(stats.norm.ppf(0.975), abs=1e-3)
+    assert score(regressions, fixes, images, interval.high) == pytest.approx(stats.norm.ppf(0.025), abs=1e-3)
 
 
 @given(counts, counts, st.integers(1, 10_000))
-def test_the_interval_holds_the_difference_and_is_odd(lost: int, gained: int, more: int) -> None:
-    images = lost + gained + more
-    found, mirrored = paired.tango_interval(lost, gained, images), paired.tango_interval(gained, lost, images)
-    assert -1 <= found.low < (gained - lost) / images < found.high <= 1
-    assert mirrored.low == pytest.approx(-found.high, abs=1e-12)
+def test_interval_contains_the_difference_and_is_antisymmetric(regressions: int, fixes: int, others: int) -> None:
+    images = regressions + fixes + others
+    interval = paired.tango_interval(regressions, fixes, images)
+    mirrored = paired.tango_interval(fixes, regressions, images)
+    assert -1 <= interval.low < (fixes - regressions) / images < interval.high <= 1
+    assert mirrored.low == pytest.approx(-interval.high, abs=1e-12)
 
 
-@pytest.mark.parametrize(("lost", "gained"), [(5, 0), (0, 5), (5, 5), (0, 0), (1, 0)])
-def test_an_interval_where_all_or_no_answers_differ_is_finite(lost: int, gained: int) -> None:
-    for images in {max(1, lost + gained), 10_000}:
-        found = paired.tango_interval(lost, gained, images)
-        assert -1 <= found.low <= (gained - lost) / images <= found.high <= 1
-        assert found.low < found.high
+@pytest.mark.parametrize(("regressions", "fixes"), [(5, 0), (0, 5), (5, 5), (0, 0), (1, 0)])
+def test_interval_is_finite_and_has_a_width_without_flips_and_with_flips_only(regressions: int, fixes: int) -> None:
+    for images in {max(1, regressions + fixes), 10_000}:
+        interval = paired.tango_interval(regressions, fixes, images)
+        assert -1 <= interval.low <= (fixes - regressions) / images <= interval.high <= 1
+        assert interval.low < interval.high
 
 
-@pytest.mark.parametrize(("loss", "gain", "images"), [(0.004, 0.003, 10_000), (0.02, 0.01, 1000), (0.001, 0.001, 2000)])
-def test_the_interval_covers_the_truth_in_19_of_20(loss: float, gain: float, images: int) -> None:
-    """Experiments drawn at random: the level holds where images that differ are few, as they are here."""
+@pytest.mark.parametrize(
+    ("regression_rate", "fix_rate", "images"), [(0.004, 0.003, 10_000), (0.02, 0.01, 1000), (0.001, 0.001, 2000)]
+)
+def test_interval_covers_the_true_difference_in_95_percent_of_experiments(
+    regression_rate: float, fix_rate: float, images: int
+) -> None:
+    """Random experiments with as few flips as artifacts have."""
     random = np.random.default_rng(5)
-    drawn = random.multinomial(images, [loss, gain, 1 - loss - gain], size=2000)
-    found = [paired.tango_interval(lost, gained, images) for lost, gained, _ in drawn.tolist()]
-    covered = np.mean([interval.low <= gain - loss <= interval.high for interval in found])
-    assert 0.935 <= covered <= 0.97
+    experiments = random.multinomial(images, [regression_rate, fix_rate, 1 - regression_rate - fix_rate], size=2000)
+    intervals = [paired.tango_interval(regressions, fixes, images) for regressions, fixes, _ in experiments.tolist()]
+    coverage = np.mean([interval.low <= fix_rate - regression_rate <= interval.high for interval in intervals])
+    assert 0.935 <= coverage <= 0.97
 
 
 @given(counts, counts, st.integers(1, 10_000), st.floats(0.0005, 0.05))
-def test_the_number_that_settles_it_is_the_least(lost: int, gained: int, more: int, margin: float) -> None:
-    images = lost + gained + more
+def test_required_images_is_the_smallest_sample_size_that_decides(
+    regressions: int, fixes: int, others: int, margin: float
+) -> None:
+    images = regressions + fixes + others
 
-    def settled(count: int) -> bool:
-        found = paired.tango_interval(lost * count / images, gained * count / images, count)
-        return found.low > -margin or found.high < -margin
+    def decides(count: int) -> bool:
+        interval = paired.tango_interval(regressions * count / images, fixes * count / images, count)
+        return interval.low > -margin or interval.high < -margin
 
-    found = paired.required_images(lost, gained, images, margin)
-    if found is None:
-        assert not settled(paired.MAX_REQUIRED_IMAGES // 2)
-    elif found > images:
-        assert settled(found)
-        assert not settled(found - 1)
+    required = paired.required_images(regressions, fixes, images, margin)
+    if required is None:
+        assert not decides(paired.MAX_REQUIRED_IMAGES // 2)
+    elif required > images:
+        assert decides(required)
+        assert not decides(required - 1)
     else:
-        assert found == images
-        assert settled(images)
+        assert required == images
+        assert decides(images)
 
 
-def test_a_loss_of_just_the_margin_is_never_settled() -> None:
-    assert paired.required_images(lost=20, gained=0, images=10_000, margin=0.002) is None
+def test_no_sample_size_decides_a_drop_equal_to_the_margin() -> None:
+    assert paired.required_images(regressions=20, fixes=0, images=10_000, margin=0.002) is None

@@ -1,125 +1,129 @@
-"""Writes anew what is generated in the docs: help texts, JSON Schemas, and figures from the records of a real run.
+"""Regenerates the generated parts of the docs: help texts, JSON Schemas, and tables of recorded results.
 
-    python tools/docs.py                     write all blocks anew
-    python tools/docs.py --record build/cnn  take that workspace's records over first
+    python tools/docs.py                     regenerate everything
+    python tools/docs.py --record build/cnn  copy the records of that workspace to docs/records/cnn first
 
-A block stands between `<!-- generated: KIND ARGUMENT -->` and `<!-- end -->`. A test fails when one has drifted.
+A generated block stands between `<!-- generated: KIND ARGUMENT -->` and `<!-- end -->`. A test fails if a block is
+outdated.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
+from click.testing import CliRunner
 
 import pi_records
 import recipe_records
 import schemas
 from mnistkit.bench_report import BenchReport
 from mnistkit.cli import main as cli
+from mnistkit.cli import terminal
 from mnistkit.cli.tables import verify as verify_tables
 from mnistkit.cli.tables.training import run_line
 from mnistkit.core import records
 from mnistkit.training.train import History, TrainingRun
 from mnistkit.verify.report import VerifyReport
 from mnistkit_bench import tables as bench_tables
+from mnistkit_bench.recommendation import Limits, recommend
 
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "docs" / "records"
-RECORD_FILES = ("run.json", "history.json", "verify.json", "bench.json")
 BLOCK = re.compile(r"(<!-- generated: (\w+) ?([^\n]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> list[Path]:
-    """Every page that may hold a block."""
+    """Every page that may have generated blocks."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def generated(text: str) -> str:
-    """The page's text, with every block as it must be now."""
-    return BLOCK.sub(lambda found: f"{found[1]}{WRITERS[found[2]](found[3])}{found[4]}", text)
-
-
-def help_text(command: str) -> str:
-    """What `mnistkit COMMAND --help` prints, 80 columns wide."""
-    context = click.Context(cli.cli, info_name="mnistkit", terminal_width=80, **cli.cli.context_settings)
-    found: click.Command = cli.cli
-    for name in command.split():
-        child = found.get_command(context, name) if isinstance(found, click.Group) else None
-        if not child:
-            raise SystemExit(f"there is no command {command!r}")
-        found, context = child, click.Context(child, parent=context, info_name=name, terminal_width=80)
-    return f"```text\n{found.get_help(context)}\n```\n"
-
-
-def transcript(workspace: str) -> str:
-    """What `make` printed of the recorded run."""
-    folder = RECORDS / workspace
-    history = records.read(folder / "history.json", History, "")
-    run = records.read(folder / "run.json", TrainingRun, "")
-    lines = [f"epoch {epoch + 1}/{run.epochs}  {history.line(epoch)}" for epoch in range(run.epochs)]
-    console = Console(file=io.StringIO(), width=90, highlight=False, markup=False)
-    with console.capture() as capture:
-        console.print(run_line(run), soft_wrap=True)
-        console.print(verify_tables.verify_table(records.read(folder / "verify.json", VerifyReport, "")))
-        report = records.read(folder / "bench.json", BenchReport, "")
-        console.print(bench_tables.bench_table(report), *bench_tables.bench_remarks(report), sep="\n", soft_wrap=True)
-    lines += [line.rstrip() for line in capture.get().splitlines()]
-    return "\n".join(["```text", "$ make", *lines, "```", ""])
-
-
-def recipes_table(_: str) -> str:
-    """What the recorded runs of the recipes came to."""
-    return recipe_records.table()
+def regenerate(text: str) -> str:
+    """The text of a page with every generated block up to date."""
+    return BLOCK.sub(lambda block: f"{block[1]}{WRITERS[block[2]](block[3])}{block[4]}", text)
 
 
 def schema_files() -> dict[Path, str]:
-    """The JSON Schema of every kind of record, by the file that it stands in."""
+    """The path and the content of every file in docs/schemas."""
     return {
         ROOT / "docs" / "schemas" / f"{kind.schema}.json": json.dumps(schemas.schema(kind), indent=1) + "\n"
         for kind in schemas.RECORDS
     }
 
 
-def search_table(_: str) -> str:
-    """What the recorded runs of the search came to."""
-    return recipe_records.search_table()
+def commands() -> list[str]:
+    """The names of all commands and subcommands, in the order of `COMMANDS`."""
+    names = []
+    for name, module in cli.COMMANDS.items():
+        command = importlib.import_module(module).command
+        subcommands = command.commands if isinstance(command, click.Group) else ()
+        names += [name, *(f"{name} {subcommand}" for subcommand in subcommands)]
+    return names
 
 
-def instructions_table(_: str) -> str:
-    """What the recorded counts on emulated boards came to."""
-    return pi_records.table(pi_records.recorded())
+def help_text(command: str) -> str:
+    """The output of `mnistkit COMMAND --help`, 80 columns wide."""
+    result = CliRunner().invoke(cli.cli, [*command.split(), "--help"], prog_name="mnistkit", terminal_width=80)
+    if result.exit_code:
+        raise SystemExit(f"cannot print the help of {command!r}: {result.output}")
+    return f"```text\n{result.output}```\n"
 
 
-WRITERS = {
+def transcript(workspace: str) -> str:
+    """The output of `make` for a recorded workspace."""
+    folder = RECORDS / workspace
+    history = records.read(folder / "history.json", History, "")
+    run = records.read(folder / "run.json", TrainingRun, "")
+    verify_report = records.read(folder / "verify.json", VerifyReport, "")
+    bench_report = records.read(folder / "bench.json", BenchReport, "")
+    recommendation = recommend(verify_report, bench_report, Limits())
+    epochs = (f"epoch {epoch + 1}/{run.epochs}  {history.format_epoch(epoch)}" for epoch in range(run.epochs))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        terminal.show(*epochs, run_line(run))
+        terminal.show(verify_tables.verify_table(verify_report), *verify_tables.remarks(verify_report))
+        terminal.show(bench_tables.bench_table(bench_report), *bench_tables.bench_remarks(bench_report))
+        terminal.show(
+            bench_tables.recommendation_table(recommendation), bench_tables.recommendation_line(recommendation)
+        )
+    return f"```text\n$ make\n{output.getvalue()}```\n"
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
     "help": help_text,
     "transcript": transcript,
-    "recipes": recipes_table,
-    "search": search_table,
-    "instructions": instructions_table,
+    "recipes": lambda _: recipe_records.table(),
+    "search": lambda _: recipe_records.search_table(),
+    "instructions": lambda _: pi_records.counts_table(pi_records.load_baseline()),
 }
 
 
+def copy_records(workspace: Path) -> None:
+    """Copy the records of a workspace to docs/records, without the raw samples of its bench.json."""
+    folder = RECORDS / workspace.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", "history.json", "verify.json"):
+        shutil.copy(workspace / name, folder / name)
+    report = records.read(workspace / "bench.json", BenchReport, "")
+    records.write(folder / "bench.json", report.without_raw_samples())
+
+
 def main() -> None:
-    """Take over a run's records where one is named, and write all blocks anew."""
+    """Copy the records of a workspace if one is given, and regenerate everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, metavar="WORKSPACE")
-    workspace: Path | None = parser.parse_args().record
-    if workspace:
-        folder = RECORDS / workspace.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in RECORD_FILES:
-            shutil.copy(workspace / name, folder / name)
-        report = records.read(folder / "bench.json", BenchReport, "")
-        records.write(folder / "bench.json", report.without_raw_samples())
+    if workspace := parser.parse_args().record:
+        copy_records(workspace)
     for page in pages():
-        page.write_text(generated(page.read_text()))
+        page.write_text(regenerate(page.read_text()))
     for path, text in schema_files().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)

@@ -1,8 +1,8 @@
-"""Writes toolkit/mnistkit/wheels.json: which wheels of the runtimes pip finds for each Python and architecture.
+"""Writes toolkit/mnistkit/device/wheels.json: the wheels of the runtimes for each Python and architecture.
 
     python tools/known_wheels.py
 
-It asks the index that pip is set up with, and installs nothing.
+Queries the package index that pip is configured with, and installs nothing.
 """
 
 from __future__ import annotations
@@ -21,52 +21,50 @@ from mnistkit.runtimes import RUNTIMES
 
 PYTHONS = "3.11", "3.12", "3.13", "3.14"
 ARCHITECTURES = "aarch64", "armv7l", "x86_64"
-NEWEST_GLIBC = 41  # 2.41: Debian trixie's
-OLD_NAMES = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
+NEWEST_GLIBC = 41  # minor version: Debian trixie has 2.41
+LEGACY_TAGS = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}  # minor version of glibc for each
 TAG = re.compile(r"(manylinux\d+|manylinux_2_(\d+))_(\w+?)(?=\.manylinux|\.whl)")
 
 
 def platforms(architecture: str) -> list[str]:
-    """Every tag of a wheel for it that a Linux of today takes."""
-    modern = [f"manylinux_2_{minor}" for minor in range(5, NEWEST_GLIBC + 1)]
-    return [f"--platform={name}_{architecture}" for name in (*modern, *OLD_NAMES, "linux")]
+    """A pip option for each wheel tag that a current Linux supports."""
+    glibc_tags = [f"manylinux_2_{minor}" for minor in range(5, NEWEST_GLIBC + 1)]
+    return [f"--platform={tag}_{architecture}" for tag in (*glibc_tags, *LEGACY_TAGS, "linux")]
 
 
 def newest(distribution: str, python: str, architecture: str) -> Wheel | None:
-    """The wheel that pip would install; None where it finds none."""
+    """The wheel that pip would install; None if there is none."""
     options = "--dry-run", "--quiet", "--report=-", "--no-deps", "--ignore-installed", "--only-binary=:all:"
-    place = "--target=none", f"--python-version={python}", *platforms(architecture)
-    command = [sys.executable, "-m", "pip", "install", *options, *place, distribution]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        if "No matching distribution" not in done.stderr:
-            raise SystemExit(done.stderr)
+    target = "--target=none", f"--python-version={python}", *platforms(architecture)
+    command = [sys.executable, "-m", "pip", "install", *options, *target, distribution]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode:
+        if "No matching distribution" not in completed.stderr:
+            raise SystemExit(completed.stderr)
         return None
-    (found,) = json.loads(done.stdout)["install"]
-    if (
-        not found["metadata"]["version"].replace(".", "").isdecimal()
-    ):  # pip takes a release candidate where there's no other
+    (package,) = json.loads(completed.stdout)["install"]
+    version = package["metadata"]["version"]
+    if not version.replace(".", "").isdecimal():  # pip selects a release candidate if there is no release
         return None
-    glibc = oldest_glibc(found["download_info"]["url"])
-    return Wheel(distribution, found["metadata"]["version"], python, architecture, f"2.{glibc}")
+    return Wheel(distribution, version, python, architecture, f"2.{oldest_glibc(package['download_info']['url'])}")
 
 
-def oldest_glibc(name: str) -> int:
-    """The minor version of the oldest glibc that a wheel of that name takes."""
-    return min(int(minor) if minor else OLD_NAMES[old] for old, minor, _ in TAG.findall(name))
+def oldest_glibc(wheel: str) -> int:
+    """The minor version of the oldest glibc that the tags of a wheel's file name support."""
+    return min(int(minor) if minor else LEGACY_TAGS[tag] for tag, minor, _ in TAG.findall(wheel))
 
 
 def main() -> None:
     """Write the table."""
     distributions = [runtime.distribution for runtime in RUNTIMES.values()]
-    places = list(itertools.product(distributions, PYTHONS, ARCHITECTURES))
-    with terminal.Terminal().task("asking pip for wheels", len(places)) as advance:
-        found = []
-        for place in places:
-            found.append(newest(*place))
+    queries = list(itertools.product(distributions, PYTHONS, ARCHITECTURES))
+    wheels = []
+    with terminal.Terminal().task("querying the package index", len(queries)) as advance:
+        for query in queries:
+            wheels.append(newest(*query))
             advance(1)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    records.write(TABLE, Wheels(today, tuple(wheel for wheel in found if wheel)))
+    records.write(TABLE, Wheels(today, tuple(wheel for wheel in wheels if wheel)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The instructions of an inference on each emulated board, as recorded, and the table in docs/raspberry-pi.md."""
+"""The recorded instruction counts of an inference on each emulated board, and their table in docs/raspberry-pi.md."""
 
 from __future__ import annotations
 
@@ -11,28 +11,24 @@ from mnistkit.core import records
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "pi-instructions.json"
 BOARDS = {"pi3": "Pi 3 (Cortex-A53)", "pi4": "Pi 4 (Cortex-A72)", "pi5": "Pi 5 (Cortex-A76)"}
-Key = tuple[str, str, str]
-TOLERANCE = 0.01  # beyond which a count has changed
+TOLERANCE = 0.01  # relative; a smaller difference is no change
+
+Key = tuple[str, str, str]  # board, artifact, runtime
 
 
 @dataclass(frozen=True)
 class Count:
-    """One artifact on one runtime on one board."""
+    """The instruction count of an artifact on a runtime and a board."""
 
     board: str
     artifact: str
     runtime: str
-    instructions: int  # of an inference, on one thread, the runtime's call from Python alone
-
-    @property
-    def key(self) -> Key:
-        """What it is a count of."""
-        return self.board, self.artifact, self.runtime
+    instructions: int  # of one inference on one thread: only the call of the runtime, from Python
 
 
 @dataclass(frozen=True)
-class Instructions(records.Record):
-    """What was counted, with which versions."""
+class InstructionCounts(records.Record):
+    """Instruction counts, and the versions of the tools that they were made with."""
 
     schema: ClassVar[str] = "instructions"
     version: ClassVar[int] = 1
@@ -40,53 +36,58 @@ class Instructions(records.Record):
     versions: dict[str, str]
     counts: tuple[Count, ...]
 
-
-def recorded() -> Instructions:
-    """The committed baseline."""
-    return records.read(RECORD, Instructions, "make it with 'python tools/bench_pi.py BUNDLE --record'")
-
-
-def changes(old: Instructions, new: Instructions) -> Iterator[str]:
-    """What differs by more than the tolerance, or is on one side alone; and beside that, the versions that do."""
-    before, after = by_key(old), by_key(new)
-    told = [line for key in dict.fromkeys([*before, *after]) if (line := _change(key, before, after))]
-    yield from told
-    for name in dict.fromkeys([*old.versions, *new.versions]) if told else ():
-        if (was := old.versions.get(name, "none")) != (now := new.versions.get(name, "none")):
-            yield f"{name}: {was} before, {now} now"
+    def by_key(self) -> dict[Key, int]:
+        """The counts by board, artifact and runtime."""
+        return {(count.board, count.artifact, count.runtime): count.instructions for count in self.counts}
 
 
-def _change(key: Key, before: dict[Key, int], after: dict[Key, int]) -> str | None:
+def load_baseline() -> InstructionCounts:
+    """The committed counts; raises StorageError or RecordError if they can't be read."""
+    return records.read(RECORD, InstructionCounts, "create it with 'python tools/bench_pi.py BUNDLE --record'")
+
+
+def find_changes(baseline: InstructionCounts, current: InstructionCounts) -> Iterator[str]:
+    """Describe each count that is new, missing or beyond the tolerance, then the versions that differ if there is one.
+
+    Yields nothing if all counts are within the tolerance.
+    """
+    before, after = baseline.by_key(), current.by_key()
+    descriptions = [_describe_change(key, before.get(key), after.get(key)) for key in {**before, **after}]
+    changes = [description for description in descriptions if description]
+    if not changes:
+        return
+    yield from changes
+    for name in {**baseline.versions, **current.versions}:
+        old, new = baseline.versions.get(name, "none"), current.versions.get(name, "none")
+        if old != new:
+            yield f"{name}: {old} before, {new} now"
+
+
+def _describe_change(key: Key, before: int | None, after: int | None) -> str | None:
+    """The change of one count; None if it is within the tolerance."""
     board, artifact, runtime = key
     name = f"{artifact} on {runtime}, {board}"
-    if key not in after:
-        return f"{name}: {before[key]:,} before, not counted now"
-    if key not in before:
-        return f"{name}: {after[key]:,} now, not counted before"
-    change = after[key] / before[key] - 1
-    if abs(change) <= TOLERANCE:
-        return None
-    return f"{name}: {before[key]:,} before, {after[key]:,} now ({change:+.1%})"
+    if before is None:
+        return f"{name}: {after:,} now, not counted before"
+    if after is None:
+        return f"{name}: {before:,} before, not counted now"
+    change = after / before - 1
+    return f"{name}: {before:,} before, {after:,} now ({change:+.1%})" if abs(change) > TOLERANCE else None
 
 
-def apart(one: Instructions, other: Instructions) -> float:
-    """The largest difference between two counts of the same, as a share."""
-    first, second = by_key(one), by_key(other)
-    return max(abs(second[key] / count - 1) for key, count in first.items())
+def max_deviation(first: InstructionCounts, second: InstructionCounts) -> float:
+    """The largest relative difference between two counts of the same inference."""
+    counts = second.by_key()
+    return max(abs(counts[key] / count - 1) for key, count in first.by_key().items())
 
 
-def by_key(record: Instructions) -> dict[Key, int]:
-    """The counts, by what they are of."""
-    return {count.key: count.instructions for count in record.counts}
-
-
-def table(record: Instructions) -> str:
-    """One line an artifact and runtime, one column a board; in Markdown."""
-    found = by_key(record)
+def counts_table(record: InstructionCounts) -> str:
+    """A Markdown table with one line for each artifact and runtime and one column for each board."""
+    counts = record.by_key()
     lines = [f"| artifact | runtime |{''.join(f' {name} |' for name in BOARDS.values())}"]
     lines.append(f"|---|---|{'--:|' * len(BOARDS)}")
     for artifact, runtime in dict.fromkeys((count.artifact, count.runtime) for count in record.counts):
-        cells = "".join(f" {found[board, artifact, runtime]:,} |" for board in BOARDS)
+        cells = "".join(f" {counts[board, artifact, runtime]:,} |" for board in BOARDS)
         lines.append(f"| `{artifact}` | {runtime} |{cells}")
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return "\n".join([*lines, "", f"Counted with {versions}.", ""])

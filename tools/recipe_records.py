@@ -1,10 +1,10 @@
-"""The recorded runs of the recipes, and the table that docs/recipes.md shows of them."""
+"""The recorded runs of recipes and of the recipe search, and their tables in docs/recipes.md."""
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,19 +15,24 @@ from mnistkit.training.train import TrainingRun
 
 RECORDS = Path(__file__).parent.parent / "docs" / "records" / "recipes"
 SEARCH = RECORDS.parent / "search.jsonl"
-HEAD = (
-    "| recipe | seeds | published | measured | test accuracy | int8 TFLite | kB | parameters | MACs | seconds |",
-    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+COLUMNS = (
+    "recipe",
+    "seeds",
+    "published",
+    "reproduced",
+    "test accuracy",
+    "int8 TFLite accuracy",
+    "int8 TFLite kB",
+    "parameters",
+    "MACs",
+    "training time (s)",
 )
-SEARCH_HEAD = (
-    "| variant | validation accuracy | validation loss | MACs | epochs | seconds |",
-    "|---|--:|--:|--:|--:|--:|",
-)
+SEARCH_COLUMNS = ("variant", "validation accuracy", "validation loss", "MACs", "epochs", "training time (s)")
 
 
 @dataclass(frozen=True)
 class RecipeRecord(records.Record):
-    """One training of a recipe, and what its int8 TFLite artifact came to."""
+    """A training run of a recipe, and the accuracy and the size of its int8 TFLite artifact."""
 
     schema: ClassVar[str] = "recipe"
     version: ClassVar[int] = 1
@@ -38,56 +43,70 @@ class RecipeRecord(records.Record):
 
 
 def search_table() -> str:
-    """One line a run of the search, the best loss first, those of each recipe together."""
+    """A row for each run of the search, by recipe and validation loss."""
     runs = [json.loads(line) for line in SEARCH.read_text().splitlines()]
     runs.sort(key=lambda run: (run["recipe"]["name"], run["validation_loss"]))
-    return "\n".join([*SEARCH_HEAD, *map(_search_line, runs), ""])
+    return _table(SEARCH_COLUMNS, map(_search_row, runs))
 
 
-def _search_line(run: dict[str, Any]) -> str:
-    figures = f"{run['validation_accuracy']:.4f}", f"{run['validation_loss']:.4f}", f"{run['macs']:,}"
-    cells = f"`{run['variant']}`", *figures, str(run["recipe"]["epochs"]), f"{run['seconds']:.0f}"
-    return f"| {' | '.join(cells)} |"
+def _search_row(run: dict[str, Any]) -> str:
+    return _row(
+        f"`{run['variant']}`",
+        f"{run['validation_accuracy']:.4f}",
+        f"{run['validation_loss']:.4f}",
+        f"{run['macs']:,}",
+        str(run["recipe"]["epochs"]),
+        f"{run['seconds']:.0f}",
+    )
 
 
-def of_recipe(name: str) -> list[RecipeRecord]:
-    """The recipe's records, by seed."""
-    found = [records.read(path, RecipeRecord, "") for path in RECORDS.glob("*.json")]
-    return sorted((record for record in found if record.run.recipe == name), key=lambda record: record.run.seed)
+def load_records(recipe: str) -> list[RecipeRecord]:
+    """The records of a recipe, by seed."""
+    all_records = [records.read(path, RecipeRecord, "") for path in RECORDS.glob("*.json")]
+    return sorted((record for record in all_records if record.run.recipe == recipe), key=lambda record: record.run.seed)
 
 
 def table() -> str:
-    """One line a recipe: mean ± standard deviation over its seeds."""
-    lines = (line for name in RECIPES for line in _lines(name, of_recipe(name)))
-    return "\n".join([*HEAD, *lines, ""])
+    """A row for each recorded recipe: mean ± standard deviation over its seeds."""
+    records_by_recipe = {name: load_records(name) for name in RECIPES}
+    return _table(COLUMNS, (_recipe_row(name, recorded) for name, recorded in records_by_recipe.items() if recorded))
 
 
-def _lines(name: str, found: list[RecipeRecord]) -> Iterator[str]:
-    if not found:
-        return
-    run = found[0].run
-    published = measured = ""
+def _recipe_row(name: str, recorded: list[RecipeRecord]) -> str:
+    run = recorded[0].run
+    test_accuracy = mean_and_deviation(recorded, lambda record: record.run.test_accuracy)
+    published = reproduced = ""
     if run.published:
-        training = run.published.measure == "training accuracy"
         published = f"{run.published.measure} {run.published.value:.4f}"
-        measured = spread(found, lambda record: record.run.training_accuracy if training else record.run.test_accuracy)
-    cells = (
+        if run.published.measure == "test accuracy":
+            reproduced = test_accuracy
+        else:
+            reproduced = mean_and_deviation(recorded, lambda record: record.run.training_accuracy)
+    return _row(
         f"`{name}`",
-        str(len(found)),
+        str(len(recorded)),
         published,
-        measured,
-        spread(found, lambda record: record.run.test_accuracy),
-        spread(found, lambda record: record.int8_accuracy),
-        f"{max(record.int8_bytes for record in found) / 1000:.1f}",
+        reproduced,
+        test_accuracy,
+        mean_and_deviation(recorded, lambda record: record.int8_accuracy),
+        f"{max(record.int8_bytes for record in recorded) / 1000:.1f}",
         f"{run.parameters:,}",
         f"{run.macs:,}",
-        f"{statistics.mean(record.run.training_seconds for record in found):.0f}",
+        f"{statistics.mean(record.run.training_seconds for record in recorded):.0f}",
     )
-    yield f"| {' | '.join(cells)} |"
 
 
-def spread(found: list[RecipeRecord], figure: Callable[[RecipeRecord], float]) -> str:
-    """The mean of a figure, and its standard deviation from seed to seed."""
-    values = [figure(record) for record in found]
+def _table(columns: tuple[str, ...], rows: Iterable[str]) -> str:
+    alignment = "|---|" + "--:|" * (len(columns) - 1)
+    return "\n".join([_row(*columns), alignment, *rows, ""])
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def mean_and_deviation(recorded: list[RecipeRecord], value: Callable[[RecipeRecord], float]) -> str:
+    """The mean of a value over records, ± its sample standard deviation."""
+    values = [value(record) for record in recorded]
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.4f} ± {deviation:.4f}"

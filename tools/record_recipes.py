@@ -1,10 +1,9 @@
-"""Trains, exports and verifies recipes, seed by seed, and records what came out in docs/records/recipes/.
+"""Train, export and verify recipes with several seeds, and record the results in docs/records/recipes/.
 
-    python tools/record_recipes.py               all recipes: three seeds, five for our own
-    python tools/record_recipes.py cnn mlp-512   these alone
+    python tools/record_recipes.py               all recipes: three seeds if published, five if mnistkit's own
+    python tools/record_recipes.py cnn mlp-512   the named recipes only
 
-A run that is recorded already is left as it is; remove its file to have it made again. `python tools/docs.py`
-then writes docs/recipes.md from the records.
+Existing records are kept; remove a file to record its run again. `python tools/docs.py` then updates docs/recipes.md.
 """
 
 from __future__ import annotations
@@ -25,24 +24,26 @@ from recipe_records import RECORDS, RecipeRecord
 ARTIFACT = "model.int8.tflite"
 
 
-def wanted(names: list[str]) -> Iterator[tuple[Recipe, int, Path]]:
-    """Each recipe and seed that is not recorded yet, and where its record goes."""
+def missing_records(names: list[str]) -> Iterator[tuple[Recipe, int, Path]]:
+    """Each recipe and seed that is not recorded yet, and the path of its record."""
     for recipe in map(find, names or RECIPES):
-        for seed in range(1, (3 if recipe.published else 5) + 1):
+        seeds = 3 if recipe.published else 5
+        for seed in range(1, seeds + 1):
             path = RECORDS / f"{recipe.name}-{seed}.json"
             if not path.exists():
                 yield recipe, seed, path
 
 
 def mnistkit(*arguments: object) -> None:
-    """Run a command line in a process of its own."""
+    """Run a command line in its own process."""
     subprocess.run([sys.executable, "-m", "mnistkit", *map(str, arguments)], check=True)
 
 
 def record(recipe: Recipe, seed: int, folder: Path) -> RecipeRecord:
-    """Train, export and verify in `folder`."""
+    """Train, export and verify a recipe in `folder`."""
     mnistkit("train", "--recipe", recipe.name, "--seed", seed, "--out", folder)
     mnistkit("export", folder / "model.keras")
+    # With a margin of 100 points the verdict is PASS: the accuracy is recorded, not judged.
     mnistkit("verify", folder / "bundle", "--runtime", "litert", "--margin", 100, "--json", folder / "verify.json")
     report = records.read(folder / "verify.json", VerifyReport, "")
     (accuracy,) = (row.parity.accuracy for row in report.rows if row.artifact == ARTIFACT)
@@ -53,8 +54,8 @@ def record(recipe: Recipe, seed: int, folder: Path) -> RecipeRecord:
 
 
 def main() -> None:
-    """Make every record that is wanted, one after the other: side by side they would spoil each other's seconds."""
-    for recipe, seed, path in wanted(sys.argv[1:]):
+    """Make the missing records one after the other: parallel runs would falsify the training times."""
+    for recipe, seed, path in missing_records(sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
             records.write(path, record(recipe, seed, Path(folder)))
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of the records that mnistkit writes, from the dataclasses that read and write them."""
+"""JSON Schemas of the records that mnistkit writes, derived from their dataclasses."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ RECORDS: tuple[type[Record], ...] = (
     DoctorReport,
     FleetReport,
 )
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+META_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def schema(kind: type[Record]) -> dict[str, Any]:
-    """The schema of one kind of record."""
-    described = _schema(kind)
-    described["properties"]["schema"] = {"const": f"mnistkit.{kind.schema}"}
-    described["properties"]["version"] = {"const": kind.version}
-    described["required"] = ["schema", "version", *described["required"]]
-    return {"$schema": DIALECT, "title": f"mnistkit.{kind.schema}", **described}
+def schema(record: type[Record]) -> dict[str, Any]:
+    """The JSON Schema of a kind of record."""
+    described = _dataclass_schema(record)
+    header = {"schema": {"const": f"mnistkit.{record.schema}"}, "version": {"const": record.version}}
+    described["properties"] = header | described["properties"]
+    described["required"] = [*header, *described["required"]]
+    return {"$schema": META_SCHEMA, "title": f"mnistkit.{record.schema}", **described}
 
 
 def _schema(kind: Any) -> dict[str, Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _of_dataclass(kind)
+        return _dataclass_schema(kind)
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
     if origin is dict:
@@ -59,18 +59,15 @@ def _schema(kind: Any) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if origin in (Union, types.UnionType):
         return {"anyOf": [_schema(argument) for argument in arguments]}
-    return {"type": SIMPLE[kind]}
+    return {"type": JSON_TYPES[kind]}
 
 
-def _of_dataclass(kind: Any) -> dict[str, Any]:
+def _dataclass_schema(kind: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
-    properties = {field.name: _schema(hints[field.name]) for field in fields}
-    if issubclass(kind, Record):
-        properties = {"schema": {"type": "string"}, "version": {"type": "integer"}} | properties
     return {
         "description": " ".join((kind.__doc__ or "").split()),
         "type": "object",
-        "properties": properties,
+        "properties": {field.name: _schema(hints[field.name]) for field in fields},
         "required": [field.name for field in fields if field.default is dataclasses.MISSING],
     }

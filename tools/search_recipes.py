@@ -1,9 +1,9 @@
-"""The search for our own recipes: variants, each trained on 50,000 images and judged on the 10,000 held out.
+"""Search for the recipes `cnn-tuned` and `edge`: train variants on 50,000 images and evaluate them on the other 10,000.
 
-    python benchmarks/search.py                     every variant that is not recorded yet
-    python benchmarks/search.py tuned-late          these alone
+    python tools/search_recipes.py                  all variants that are not recorded yet
+    python tools/search_recipes.py tuned-late       the named variants only
 
-What came out is kept in docs/records/search.jsonl, one line a run. The test set plays no part in it.
+Each run adds a line to docs/records/search.jsonl. The test set is not used.
 """
 
 from __future__ import annotations
@@ -26,36 +26,38 @@ RECORD = Path(__file__).parent.parent / "docs" / "records" / "search.jsonl"
 SEED = 11
 
 EDGE, TUNED = (replace(RECIPES[name], validation="last") for name in ("edge", "cnn-tuned"))
+RESCALING = EDGE.layers[0]
 POOL = layer("MaxPooling2D", pool_size=2)
 
 
 def pooled(first: int, second: int, third: int) -> tuple[Layer, ...]:
-    """Where the search began: a stride, a pooling, and these numbers of filters."""
+    """Three convolutions with these numbers of filters, the first strided, and pooling before the third."""
     convolutions = *conv_bn(first, 5, 2), *conv_bn(second), POOL, *conv_bn(third)
-    return (EDGE.layers[0], *convolutions, layer("Flatten"), softmax())
+    return (RESCALING, *convolutions, layer("Flatten"), softmax())
 
 
 def strided(*convolutions: tuple[int, int, int], end: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
-    """Convolutions, each by its filters, kernel and stride, that shrink the image by striding alone."""
-    return (EDGE.layers[0], *chain(*(conv_bn(*each) for each in convolutions)), *end, layer("Flatten"), softmax())
+    """Convolutions, each as (filters, kernel size, stride), with the layers `end` before Flatten."""
+    layers = chain.from_iterable(conv_bn(*convolution) for convolution in convolutions)
+    return (RESCALING, *layers, *end, layer("Flatten"), softmax())
 
 
 def dropout(rate: float) -> tuple[Layer, ...]:
-    """Before the last layer."""
+    """A dropout layer, to be used as `end`."""
     return (layer("Dropout", rate=rate),)
 
 
 def padded(*end: Layer) -> tuple[Layer, ...]:
-    """Strides again, behind a wider window that sees the border too."""
+    """Strided convolutions, the first with a kernel of 5×5 and padding."""
     first = layer("Conv2D", filters=16, kernel_size=5, strides=2, padding="same", use_bias=False)
-    others = strided((32, 3, 2), (32, 3, 1), end=end)[1:]
-    return (EDGE.layers[0], first, *conv_bn(16)[1:], *others)
+    following = strided((32, 3, 2), (32, 3, 1), end=end)[1:]
+    return (RESCALING, first, *conv_bn(16)[1:], *following)
 
 
 SMALL = (16, 3, 2), (32, 3, 2), (32, 3, 1)
 NETWORKS = {
+    # XNNPACK computes tiles of 16 channels: 22 and 40 filters take as long as 32 and 48.
     "edge-normalised-50": pooled(16, 22, 40),
-    # XNNPACK computes in tiles of 16 channels, so what lies between is paid for and not used.
     "edge-normalised-16-16-64": pooled(16, 16, 64),
     "edge-strided-16-32-32": strided(*SMALL),
     "edge-strided-16-32-32-wide": strided((16, 5, 2), *SMALL[1:]),
@@ -63,7 +65,7 @@ NETWORKS = {
     "edge-strided-24-32-32": strided((24, 3, 2), *SMALL[1:]),
     "edge-strided-dropout": strided(*SMALL, end=dropout(0.2)),
     "edge-strided-dropout-more": strided(*SMALL, end=dropout(0.4)),
-    "edge-strided-dropout-late": (EDGE.layers[0], conv(16, strides=2), *strided(*SMALL, end=dropout(0.4))[4:]),
+    "edge-strided-dropout-late": (RESCALING, conv(16, strides=2), *strided(*SMALL, end=dropout(0.4))[4:]),
     "edge-strided-padded": padded(),
     "edge-strided-padded-dropout": padded(*dropout(0.2)),
 }
@@ -71,30 +73,30 @@ VARIANTS = {name: replace(EDGE, epochs=50, layers=layers) for name, layers in NE
 VARIANTS["tuned-late"] = replace(TUNED, epochs=25)
 
 
-def run(name: str) -> None:
+def train_variant(name: str) -> None:
     """Train one variant and add a line to the record."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        made = train(VARIANTS[name], mnist.load(), SEED, folder, progress=terminal.Terminal())
-        figures = records.read(folder / "history.json", History, "").figures
-    line = {
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run = train(VARIANTS[name], mnist.load(), SEED, folder, progress=terminal.Terminal())
+        history = records.read(folder / "history.json", History, "")
+    result = {
         "variant": name,
-        "validation_accuracy": made.validation_accuracy,
-        "validation_loss": figures["val_loss"][-1],
-        "seconds": made.training_seconds,
-        "parameters": made.parameters,
-        "macs": made.macs,
+        "validation_accuracy": run.validation_accuracy,
+        "validation_loss": history.figures["val_loss"][-1],
+        "seconds": run.training_seconds,
+        "parameters": run.parameters,
+        "macs": run.macs,
         "recipe": asdict(VARIANTS[name]),
     }
     with RECORD.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps(result) + "\n")
 
 
 def main() -> None:
-    """Run what is asked for, or what is missing, each in a process of its own."""
+    """Train the named variants, or all that are not recorded yet, each in its own process."""
     recorded = {json.loads(line)["variant"] for line in RECORD.read_text().splitlines()} if RECORD.exists() else set()
     for name in sys.argv[1:] or [name for name in VARIANTS if name not in recorded]:
-        process = get_context("spawn").Process(target=run, args=(name,))
+        process = get_context("spawn").Process(target=train_variant, args=(name,))
         process.start()
         process.join()
 

@@ -1,57 +1,74 @@
-"""Two measurements of the same on the same machine: is the new one slower?"""
+"""Compares a report with the baseline, an earlier report from the same machine."""
 
 from __future__ import annotations
 
-from mnistkit.bench_report import BenchComparison, BenchReport, Change, Measurement, MeasurementComparison, named
+from mnistkit.bench_report import (
+    BenchComparison,
+    BenchReport,
+    Change,
+    Measurement,
+    MeasurementComparison,
+    measurement_name,
+)
 from mnistkit.core.errors import BenchError
 from mnistkit.core.interval import Interval
 from mnistkit.device.machine import Machine
-from mnistkit_bench.samples import accepted, unpack
-from mnistkit_bench.statistics import ratio
+from mnistkit_bench.samples import accepted_samples, unpack
+from mnistkit_bench.statistics import median_ratio
 
-# What two runs of the same differ by: a process lies elsewhere in memory each time. Less is not measurable.
+# The fraction by which two runs of one artifact differ, because their processes have different memory layouts.
 REPEATABILITY = 0.03
 MACHINE_FIELDS = ("cpu", "cores", "architecture", "bits", "emulated")
 
 
-def check(old: BenchReport, machine: Machine, fail_over: float, *, across_machines: bool) -> None:
-    """Raise BenchError or RecordError where `old` can't be compared with what this machine will measure."""
+def check_baseline(baseline: BenchReport, machine: Machine, fail_over: float, *, across_machines: bool) -> None:
+    """Check that the baseline can be compared with measurements on `machine`.
+
+    Raises BenchError if `fail_over` is too small or the baseline is from another machine and `across_machines` is not
+    set; RecordError if the raw samples are corrupt.
+    """
     if fail_over < REPEATABILITY:
         raise BenchError(
-            f"{100 * fail_over:g}% can't be told from what two runs of the same differ by",
-            f"ask for {100 * REPEATABILITY:g}% or more",
+            f"a slowdown of {100 * fail_over:g}% is not measurable: two runs differ by up to {100 * REPEATABILITY:g}%",
+            f"pass --fail-over {100 * REPEATABILITY:g}% or more",
         )
-    pairs = [(name, getattr(old.machine, name), getattr(machine, name)) for name in MACHINE_FIELDS]
-    differing = ", ".join(f"{name} {before} and {now}" for name, before, now in pairs if before != now)
-    if differing and not across_machines:
-        raise BenchError(f"that was measured on another machine: {differing}", "say --across-machines if you mean it")
-    for row in old.measurements:
-        unpack(row.raw)
+    values = [(field, getattr(baseline.machine, field), getattr(machine, field)) for field in MACHINE_FIELDS]
+    differences = ", ".join(f"{field} {theirs} instead of {ours}" for field, theirs, ours in values if theirs != ours)
+    if differences and not across_machines:
+        raise BenchError(
+            f"the baseline is from another machine: {differences}", "pass --across-machines to compare nevertheless"
+        )
+    for measurement in baseline.measurements:
+        unpack(measurement.raw)
 
 
-def compare_reports(old: BenchReport, new: BenchReport, fail_over: float) -> BenchComparison:
-    """Hold the new against the old, row by row; raises RecordError where raw times are broken."""
-    before = {_key(row): row for row in old.measurements}
-    now = {_key(row): row for row in new.measurements}
-    rows = tuple(_compared(before[key], row) for key, row in now.items() if key in before)
-    missing = tuple(named(*key) for key in before if key not in now)
-    return BenchComparison(fail_over, old.is_unstable, rows, missing)
+def compare_reports(baseline: BenchReport, current: BenchReport, fail_over: float) -> BenchComparison:
+    """Compare the measurements that both reports have; raises RecordError if raw samples are corrupt."""
+    baselines = {_key(measurement): measurement for measurement in baseline.measurements}
+    currents = {_key(measurement): measurement for measurement in current.measurements}
+    return BenchComparison(
+        fail_over=fail_over,
+        baseline_unstable=baseline.is_unstable,
+        measurements=tuple(_compare(baselines[key], currents[key]) for key in currents if key in baselines),
+        missing=tuple(measurement_name(*key) for key in baselines if key not in currents),
+    )
 
 
-def _key(row: Measurement) -> tuple[str, str, int]:
-    return row.artifact, row.runtime, row.threads
+def _key(measurement: Measurement) -> tuple[str, str, int]:
+    return measurement.artifact, measurement.runtime, measurement.threads
 
 
-def _compared(old: Measurement, new: Measurement) -> MeasurementComparison:
-    (before, _), (now, _) = accepted(unpack(old.raw)), accepted(unpack(new.raw))
-    found, interval = ratio(before, now)
+def _compare(baseline: Measurement, current: Measurement) -> MeasurementComparison:
+    baseline_samples, _ = accepted_samples(unpack(baseline.raw))
+    current_samples, _ = accepted_samples(unpack(current.raw))
+    ratio, interval = median_ratio(baseline_samples, current_samples)
     return MeasurementComparison(
-        artifact=new.artifact,
-        runtime=new.runtime,
-        threads=new.threads,
-        old=old.latency.p50,
-        new=new.latency.p50,
-        ratio=round(found, 4),
+        artifact=current.artifact,
+        runtime=current.runtime,
+        threads=current.threads,
+        baseline_p50=baseline.latency.p50,
+        current_p50=current.latency.p50,
+        ratio=round(ratio, 4),
         interval=interval,
         change=_change(interval),
     )

@@ -1,4 +1,4 @@
-"""The machine, looked at while it measures."""
+"""The state and the background load of the machine during measurements."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from pathlib import Path
 from mnistkit.device.machine import MachineState, read_state
 from mnistkit_bench.jobs import Worker
 
-SECONDS = 1.0  # between two looks
+INTERVAL_SECONDS = 1.0
 
 
 class SystemMonitor:
-    """How the machine was, and what other programs used of it."""
+    """The machine's state at intervals, and the CPU time that other processes used during measurements."""
 
     def __init__(self) -> None:
         self.states: list[MachineState] = [read_state()]
-        self._looked = time.monotonic()
-        self._others = self._seconds = 0.0
-        self._untold = False  # what a worker used that failed, nobody knows
+        self._state_time = time.monotonic()
+        self._seconds = self._background_cpu_seconds = 0.0
+        self._is_background_known = True  # not if a worker failed before it reported its CPU time
 
     @property
     def background_load(self) -> float:
-        """Cores that other programs used, of what was watched; 0 where nothing tells."""
-        return 0.0 if self._untold or not self._seconds else max(0.0, self._others / self._seconds)
+        """The mean number of cores that other processes used during measurements; 0 if unknown."""
+        if not self._is_background_known or not self._seconds:
+            return 0.0
+        return max(0.0, self._background_cpu_seconds / self._seconds)
 
-    def look(self, *, now: bool = False) -> None:
-        """See how the machine is, if it's time or `now`."""
-        if now or time.monotonic() > self._looked + SECONDS:
+    def record_state(self, *, force: bool = False) -> None:
+        """Record the machine's state if the interval has passed or `force` is set."""
+        if force or time.monotonic() > self._state_time + INTERVAL_SECONDS:
             self.states.append(read_state())
-            self._looked = time.monotonic()
+            self._state_time = time.monotonic()
 
     @contextlib.contextmanager
-    def over(self, workers: Sequence[Worker]) -> Iterator[None]:
-        """While they measure."""
-        busy, own, started = _busy_seconds(), _own_seconds(workers), time.monotonic()
+    def measure_background(self, workers: Sequence[Worker]) -> Iterator[None]:
+        """Measure the background load while the block runs."""
+        started, busy, own = time.monotonic(), _busy_seconds(), _own_cpu_seconds(workers)
         yield
         self._seconds += time.monotonic() - started
-        self._others += (_busy_seconds() - busy) - (_own_seconds(workers) - own)
-        self._untold |= not busy or any(worker.failure for worker in workers)
+        self._background_cpu_seconds += (_busy_seconds() - busy) - (_own_cpu_seconds(workers) - own)
+        if not busy or any(worker.failure for worker in workers):
+            self._is_background_known = False
 
 
-def _own_seconds(workers: Sequence[Worker]) -> float:
-    """What the workers and this process have worked so far."""
-    return time.process_time() + sum(worker.usage.cpu for worker in workers)
+def _own_cpu_seconds(workers: Sequence[Worker]) -> float:
+    """The CPU time of the workers and of this process so far."""
+    return time.process_time() + sum(worker.usage.cpu_seconds for worker in workers)
 
 
 def _busy_seconds() -> float:
-    """Seconds that all cores together have worked for this system since it was started; 0 where nothing tells."""
+    """The CPU time of all processes on all cores since the machine was started; 0 if unknown."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-        ticks: list[int] = list(map(int, fields))
+        ticks = [int(field) for field in fields]
     except (OSError, ValueError):
         return 0.0
-    # user, nice and system, irq and softirq; not idle and iowait, nor what a hypervisor stole
+    # user, nice, system, irq and softirq; without idle, iowait and the time stolen by a hypervisor
     return (sum(ticks[:3]) + sum(ticks[5:7])) / os.sysconf("SC_CLK_TCK")

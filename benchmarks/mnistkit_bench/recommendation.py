@@ -1,4 +1,4 @@
-"""Which artifact and runtime to ship to a machine: the fastest of those that pass."""
+"""Recommends the artifact and runtime to deploy to a machine: the fastest that passes and is within the limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from mnistkit.bench_report import BenchReport, named
+from mnistkit.bench_report import BenchReport, measurement_name
 from mnistkit.core import records
 from mnistkit.core.errors import BenchError
 from mnistkit.core.interval import Interval
@@ -15,60 +15,63 @@ from mnistkit.verify.report import VerifyReport
 
 @dataclass(frozen=True)
 class Limits:
-    """What is asked for; None: nothing."""
+    """The limits that a recommended artifact must keep; None for no limit."""
 
-    max_drop: float | None = None  # percentage points that the accuracy may be lower
-    max_latency: float | None = None  # microseconds, p50
-    max_size: int | None = None  # bytes of the artifact
+    max_drop: float | None = None  # accuracy drop, in percentage points
+    max_latency: float | None = None  # p50, in microseconds
+    max_size: int | None = None  # of the artifact, in bytes
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An artifact and runtime that could be shipped."""
+    """An artifact on a runtime that was both verified and measured."""
 
     artifact: str
     runtime: str
     threads: int
     accuracy: float
-    difference: float  # of the accuracies, artifact − original, in percentage points
+    difference: float  # accuracy of the artifact minus accuracy of the original model, in percentage points
     p50: float  # microseconds
     p50_interval: Interval | None
     bytes: int
-    unstable: bool  # something has spoilt its measurement
-    pareto: bool  # nothing else is better in one of accuracy, latency and size, and as good in the others
-    ruled_out: str  # why it can't be shipped; empty where it can
+    unstable: bool  # its measurement may be unstable
+    pareto: bool  # no passing candidate is at least as good in accuracy, latency and size and better in one of them
+    rejection_reason: str  # empty if it is not rejected
 
     @property
     def interval(self) -> Interval:
-        """Where its p50 may lie: anywhere, where nothing tells."""
+        """The 95% CI of the p50; unbounded if unknown."""
         return self.p50_interval or Interval(0.0, math.inf)
 
     @property
     def name(self) -> str:
-        """What it is called in a message."""
-        return named(self.artifact, self.runtime, self.threads)
+        """The name of this candidate in messages."""
+        return measurement_name(self.artifact, self.runtime, self.threads)
 
 
 @dataclass(frozen=True)
 class Recommendation(records.Record):
-    """What to ship, and what it was chosen from."""
+    """The recommended candidate, and all candidates."""
 
     schema: ClassVar[str] = "recommendation"
     version: ClassVar[int] = 1
 
     machine: str
     limits: Limits
-    candidates: tuple[Candidate, ...]  # the fastest first
-    tied: tuple[int, ...]  # of them those that can't be told from the fastest
-    chosen: int | None  # the smallest of the tied; None: there is none to ship
+    candidates: tuple[Candidate, ...]  # by p50, the fastest first
+    tied: tuple[int, ...]  # indices of the candidates that are not measurably slower than the fastest
+    recommended: int | None  # index of the smallest tied candidate; None if all candidates are rejected
 
 
 def recommend(verified: VerifyReport, measured: BenchReport, limits: Limits) -> Recommendation:
-    """Choose among the rows that both records have; raises BenchError where they are not of one bundle."""
+    """Choose among the artifacts and runtimes that both reports have.
+
+    Raises BenchError if the reports are of different bundles or have no artifact and runtime in common.
+    """
     if verified.bundle_sha256 != measured.bundle_sha256:
-        raise BenchError("the two records are of different bundles", "verify and bench the same bundle")
+        raise BenchError("the two reports are of different bundles", "verify and bench the same bundle")
     parities = {(row.artifact, row.runtime): row.parity for row in verified.rows}
-    found = [
+    unranked = [
         Candidate(
             artifact=row.artifact,
             runtime=row.runtime,
@@ -80,39 +83,45 @@ def recommend(verified: VerifyReport, measured: BenchReport, limits: Limits) -> 
             bytes=row.bytes,
             unstable=bool(measured.unstable or row.unstable),
             pareto=False,
-            ruled_out="" if parity.verdict == "PASS" else f"verify says {parity.verdict}",
+            rejection_reason="" if parity.verdict == "PASS" else f"verdict {parity.verdict}",
         )
         for row in measured.measurements
         if (parity := parities.get((row.artifact, row.runtime)))
     ]
-    if not found:
-        raise BenchError("no artifact was both verified and measured on one runtime", "name the same --runtime to both")
-    candidates = [_judged(candidate, found, limits) for candidate in sorted(found, key=lambda each: each.p50)]
-    fit = [place for place, candidate in enumerate(candidates) if not candidate.ruled_out]
-    tied = tuple(place for place in fit if candidates[place].interval.low <= candidates[fit[0]].interval.high)
-    chosen = min(tied, key=lambda place: (candidates[place].bytes, candidates[place].p50), default=None)
-    return Recommendation(measured.machine.cpu, limits, tuple(candidates), tied, chosen)
+    if not unranked:
+        raise BenchError(
+            "no artifact was both verified and measured on the same runtime",
+            "pass the same --runtime to verify and bench",
+        )
+    passing = [candidate for candidate in unranked if not candidate.rejection_reason]
+    unranked.sort(key=lambda candidate: candidate.p50)
+    candidates = tuple(_judge(candidate, passing, limits) for candidate in unranked)
+    eligible = [index for index, candidate in enumerate(candidates) if not candidate.rejection_reason]
+    tied = tuple(i for i in eligible if candidates[i].interval.low <= candidates[eligible[0]].interval.high)
+    recommended = min(tied, key=lambda index: (candidates[index].bytes, candidates[index].p50), default=None)
+    return Recommendation(measured.machine.cpu, limits, candidates, tied, recommended)
 
 
-def _judged(candidate: Candidate, all: list[Candidate], limits: Limits) -> Candidate:
-    passing = [other for other in all if not other.ruled_out]
-    ruled_out = candidate.ruled_out or _beyond(candidate, limits)
-    beaten = any(_beats(other, candidate) for other in passing)
-    return replace(candidate, ruled_out=ruled_out, pareto=not candidate.ruled_out and not beaten)
+def _judge(candidate: Candidate, passing: list[Candidate], limits: Limits) -> Candidate:
+    """The candidate with its rejection reason and whether it is Pareto-optimal among the passing ones."""
+    reason = candidate.rejection_reason or _exceeded_limit(candidate, limits)
+    dominated = any(_dominates(other, candidate) for other in passing)
+    return replace(candidate, rejection_reason=reason, pareto=not reason and not dominated)
 
 
-def _beyond(candidate: Candidate, limits: Limits) -> str:
-    """Which limit it is beyond."""
+def _exceeded_limit(candidate: Candidate, limits: Limits) -> str:
+    """The first limit that the candidate exceeds; empty if it is within all of them."""
     if limits.max_drop is not None and -candidate.difference > limits.max_drop:
-        return f"loses more than {limits.max_drop:g} points"
+        return f"accuracy drop over {limits.max_drop:g} points"
     if limits.max_latency is not None and candidate.p50 > limits.max_latency:
-        return f"takes more than {limits.max_latency:g} µs"
+        return f"p50 over {limits.max_latency:g} µs"
     if limits.max_size is not None and candidate.bytes > limits.max_size:
-        return f"is larger than {limits.max_size:,} bytes"
+        return f"size over {limits.max_size:,} bytes"
     return ""
 
 
-def _beats(one: Candidate, other: Candidate) -> bool:
-    """Whether it is as good in all and better in something."""
-    first, second = ((-each.accuracy, each.p50, each.bytes) for each in (one, other))
-    return first != second and all(a <= b for a, b in zip(first, second, strict=True))
+def _dominates(first: Candidate, second: Candidate) -> bool:
+    """Whether the first candidate is at least as good in accuracy, latency and size, and better in one of them."""
+    costs = (-first.accuracy, first.p50, first.bytes)
+    other_costs = (-second.accuracy, second.p50, second.bytes)
+    return costs != other_costs and all(a <= b for a, b in zip(costs, other_costs, strict=True))

@@ -1,4 +1,4 @@
-"""Why a measurement may not be relied on: throttling, a moving clock, other programs, no steady state."""
+"""Reasons why a measurement may be unstable, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,48 @@ from mnistkit.device.machine import MachineState, throttling
 from mnistkit_bench.samples import MIN_ACCEPTED_FRACTION
 from mnistkit_bench.statistics import MIN_PROCESSES, MIN_ROUNDS
 
-MAX_CLOCK_CHANGE = 0.05  # by which share the clock may move
-MAX_BACKGROUND_LOAD = 0.25  # cores that other programs may use
-MAX_HALF_WIDTH = 0.03  # half of the median's interval, as a share of the median
+MAX_CLOCK_CHANGE = 0.05  # between the lowest and the highest clock, as a fraction
+MAX_BACKGROUND_LOAD = 0.25  # cores
+MAX_HALF_WIDTH = 0.03  # of the 95% CI of the p50, as a fraction of the p50
 
 
 def machine_warnings(states: Sequence[MachineState], background_load: float) -> list[str]:
-    """What is wrong with all that was measured meanwhile.
+    """Reasons why all measurements may be unstable.
 
-    `others` are the cores that other programs used.
+    `states` are the machine's states from before the measurements to after them; `background_load` is in cores.
     """
     reasons = []
-    seen = [found.throttled or 0 for found in states]
-    now = {reason for bits in seen for reason in throttling(bits)[0]}
-    now |= set(throttling(seen[-1])[1]) - set(throttling(seen[0])[1])  # between two looks
-    if now:
-        reasons.append(f"the board was held back: {', '.join(sorted(now))}")
-    clocks = [found.mhz for found in states if found.mhz]
+    if causes := _throttling_causes(states):
+        reasons.append(f"the board was throttled: {', '.join(causes)} (check its cooling and power supply)")
+    clocks = [state.mhz for state in states if state.mhz]
     if clocks and max(clocks) > (1 + MAX_CLOCK_CHANGE) * min(clocks):
-        reasons.append(f"the clock moved from {min(clocks):,.0f} to {max(clocks):,.0f} MHz (see its governor)")
+        change = f"from {min(clocks):,.0f} to {max(clocks):,.0f} MHz"
+        reasons.append(f"the clock changed {change} (set the performance governor)")
     if background_load > MAX_BACKGROUND_LOAD:
-        reasons.append(f"other programs used {background_load:.1f} cores")
+        reasons.append(f"background load: {background_load:.1f} cores (stop other programs)")
     return reasons
 
 
-def measurement_warnings(latency: Latency, share: float, *, steady: bool) -> list[str]:
-    """What is wrong with one measurement, of which this share was undisturbed."""
+def _throttling_causes(states: Sequence[MachineState]) -> list[str]:
+    """The causes seen in any state, and those that the firmware registered between the first state and the last."""
+    bits = [state.throttled or 0 for state in states]
+    seen = {cause for value in bits for cause in throttling(value)[0]}
+    registered = set(throttling(bits[-1])[1]) - set(throttling(bits[0])[1])
+    return sorted(seen | registered)
+
+
+def measurement_warnings(latency: Latency, accepted_fraction: float, *, is_steady: bool) -> list[str]:
+    """Reasons why one measurement may be unstable; `is_steady`: whether its warm-up reached a steady state."""
     reasons = []
-    if not steady:
-        reasons.append("it did not become steady while it warmed up")
-    if share == 0:
-        reasons.append(f"something slowed the processor for more than {1 - MIN_ACCEPTED_FRACTION:.0%} of the time")
+    if not is_steady:
+        reasons.append("the warm-up reached no steady state (stop other programs)")
+    if accepted_fraction == 0:
+        excluded = f"{1 - MIN_ACCEPTED_FRACTION:.0%}"
+        reasons.append(f"more than {excluded} of the samples were slowed, so none is excluded (stop other programs)")
     interval = latency.p50_interval
     if interval is None:
-        reasons.append(f"it takes {MIN_PROCESSES} processes and {MIN_ROUNDS} rounds to tell how certain it is")
+        minimum = f"{MIN_PROCESSES} processes and {MIN_ROUNDS} rounds"
+        reasons.append(f"a confidence interval needs {minimum} (raise --processes or --seconds)")
     elif interval.high - interval.low > 2 * MAX_HALF_WIDTH * latency.p50:
-        reasons.append(f"p50 uncertain by more than ±{100 * MAX_HALF_WIDTH:g}%")
+        reasons.append(f"p50 uncertain by more than ±{100 * MAX_HALF_WIDTH:g}% (raise --seconds)")
     return reasons

@@ -1,141 +1,137 @@
-"""Raw times, by processes, rounds and batches, with what tells which of them something else slowed.
+"""Raw latency samples, and the interference probes that show which samples other load has slowed.
 
-Before a batch of times and after it a worker times a fixed piece of work, the yardstick. Where that took longer than
-at the processor's best, so did the batch, for reasons that have nothing to do with the artifact: another program, a
-neighbour of the virtual machine, a lower clock.
+A worker times the interference probe, a fixed workload, before and after each batch of samples. A probe that takes
+longer than the processor's best means that the batch was slowed too, for reasons that have nothing to do with the
+artifact: background load, another virtual machine on the same host, a lower clock.
 """
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.bench_report import MEASURE_AGAIN, RawSamples
 from mnistkit.core.errors import RecordError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MAX_SAMPLES = 10**9  # raw times of a row
-BASELINE_PERCENTILE = 5  # the percentile of the yardsticks that is the processor's best: its minimum may be a freak
-# By which share a yardstick may take longer than that. Measured: some things slow vector code more than plain Python,
-# and at 0.10 the p50 of a process came out up to 20% too high.
+MAX_SAMPLES = 10**9  # raw samples of a measurement
+BASELINE_PERCENTILE = 5  # percentile of the probes that is the processor's best; the minimum may be an outlier
+# Share by which an accepted probe may exceed the processor's best. Measured: some interference slows vector code more
+# than plain Python, and at 0.10 the p50 of a process was up to 20% too high.
 PROBE_TOLERANCE = 0.05
-MIN_ACCEPTED_FRACTION = 0.05  # share of a process's times that must be undisturbed, or it says nothing
+MIN_ACCEPTED_FRACTION = 0.05  # of the samples of a process; a process with fewer is excluded
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a worker measured without a pause: nanoseconds."""
+    """The samples that a worker took without a pause. Raises ValueError if the three arrays do not match."""
 
-    times: NDArray[np.int64]
-    batches: NDArray[np.int64]  # how many of the times each batch has
-    probes: NDArray[np.int64]  # before the first batch and after each
+    nanoseconds: NDArray[np.int64]  # latency of each inference
+    batches: NDArray[np.int64]  # number of samples in each batch
+    probes: NDArray[np.int64]  # nanoseconds, before the first batch and after each batch
 
     def __post_init__(self) -> None:
-        if not self._is_whole():
-            raise ValueError("times, batches and yardsticks don't fit each other")
+        for values in (self.nanoseconds, self.batches, self.probes):
+            if values.ndim != 1 or not values.size or values.min() < 1:
+                raise ValueError("the samples of a round must be lists of positive numbers")
+        if len(self.probes) != len(self.batches) + 1 or len(self.nanoseconds) != self.batches.sum():
+            raise ValueError("the numbers of samples, batches and probes do not match")
 
-    def _is_whole(self) -> bool:
-        fields = self.times, self.batches, self.probes
-        if any(field.ndim != 1 or not field.size or field.min() < 1 for field in fields):
-            return False
-        return len(self.probes) == len(self.batches) + 1 and len(self.times) == self.batches.sum()
+    def accepted_batches(self, limit: float) -> NDArray[np.bool_]:
+        """Whether the probes before and after each batch took at most `limit` nanoseconds, bool [batches]."""
+        fast: NDArray[np.bool_] = self.probes <= limit
+        return fast[:-1] & fast[1:]
 
-    def accepted(self, limit: float) -> NDArray[np.bool_]:
-        """Which batches have yardsticks of at most `limit` on both sides."""
-        fine: NDArray[np.bool_] = self.probes <= limit
-        return fine[:-1] & fine[1:]
-
-
-Processes = Sequence[Sequence[Round]]
-Times = Sequence[Sequence["NDArray[np.int64]"]]  # by processes and rounds
+    def accepted_samples(self, limit: float) -> NDArray[np.int64]:
+        """The samples of the accepted batches, in nanoseconds."""
+        repeats = self.batches.astype(np.intp)  # np.repeat accepts no int64 on 32-bit systems
+        return self.nanoseconds[np.repeat(self.accepted_batches(limit), repeats)]
 
 
-def limit(rounds: Iterable[Round]) -> float:
-    """Nanoseconds that a yardstick may take where nothing slows it."""
-    import numpy as np
-
-    return (1 + PROBE_TOLERANCE) * float(
-        np.percentile(np.concatenate([each.probes for each in rounds]), BASELINE_PERCENTILE)
-    )
+RoundsByProcess = Sequence[Sequence[Round]]
+SamplesByProcess = Sequence[Sequence[NDArray[np.int64]]]  # nanoseconds, by process and round
 
 
-def accepted(processes: Processes) -> tuple[Times, float]:
-    """The times that nothing slowed, of processes that have enough of them, and which share of all they are.
+def probe_limit(rounds: Iterable[Round]) -> float:
+    """Nanoseconds that an interference probe may take beside accepted samples."""
+    probes = np.concatenate([round_.probes for round_ in rounds])
+    return (1 + PROBE_TOLERANCE) * float(np.percentile(probes, BASELINE_PERCENTILE))
 
-    All times, and 0, where no process has.
+
+def accepted_samples(processes: RoundsByProcess) -> tuple[SamplesByProcess, float]:
+    """The accepted samples, and their share of all samples.
+
+    Processes and rounds without accepted samples are left out. Returns all samples and 0 if no process is left.
     """
-    most = limit(chain(*processes))
-    kept = [times for rounds in processes if (times := _accepted(rounds, most))]
-    share = sum(map(len, chain(*kept))) / sum(len(each.times) for each in chain(*processes))
-    return kept or [[each.times for each in rounds] for rounds in processes], share
+    limit = probe_limit(chain(*processes))
+    all_samples = [[round_.nanoseconds for round_ in rounds] for rounds in processes]
+    kept = []
+    for rounds, samples in zip(processes, all_samples, strict=True):
+        accepted = [round_.accepted_samples(limit) for round_ in rounds]
+        if _count(accepted) >= MIN_ACCEPTED_FRACTION * _count(samples):
+            kept.append([array for array in accepted if len(array)])
+    return kept or all_samples, sum(map(_count, kept)) / sum(map(_count, all_samples))
 
 
-def _accepted(rounds: Sequence[Round], most: float) -> list[NDArray[np.int64]]:
-    """Those of one process; nothing where they are too few."""
-    import numpy as np
-
-    kept = [each.times[np.repeat(each.accepted(most), each.batches.astype(np.intp))] for each in rounds]
-    enough = sum(map(len, kept)) >= MIN_ACCEPTED_FRACTION * sum(len(each.times) for each in rounds)
-    return [times for times in kept if len(times)] if enough else []
+def _count(arrays: Iterable[NDArray[np.int64]]) -> int:
+    return sum(map(len, arrays))
 
 
-def pack(processes: Processes) -> RawSamples:
-    """The times, compactly."""
+def pack(processes: RoundsByProcess) -> RawSamples:
+    """Compress the rounds."""
     rounds = list(chain(*processes))
     return RawSamples(
         processes=tuple(map(len, processes)),
-        rounds=tuple(len(each.batches) for each in rounds),
-        batches=_packed([each.batches for each in rounds]),
-        probes=_packed([each.probes for each in rounds]),
-        nanoseconds=_packed([each.times for each in rounds]),
+        rounds=tuple(len(round_.batches) for round_ in rounds),
+        batches=_compress([round_.batches for round_ in rounds]),
+        probes=_compress([round_.probes for round_ in rounds]),
+        nanoseconds=_compress([round_.nanoseconds for round_ in rounds]),
     )
 
 
-def unpack(raw: RawSamples) -> Processes:
-    """The times; raises RecordError where they aren't whole."""
+def unpack(raw: RawSamples) -> RoundsByProcess:
+    """Decompress the rounds; raises RecordError if they are corrupt."""
     try:
-        rounds = list(_rounds(raw))
-        if min(raw.processes, default=0) < 1 or sum(raw.processes) != len(rounds):
-            raise ValueError("they belong to no processes")
+        rounds = iter(_unpack_rounds(raw))
     except (ValueError, zlib.error) as error:
-        raise RecordError(f"the raw times are broken: {error}", MEASURE_AGAIN) from error
-    return [rounds[start:end] for start, end in pairwise(accumulate(raw.processes, initial=0))]
+        raise RecordError(f"the raw samples are corrupt: {error}", MEASURE_AGAIN) from error
+    return [list(islice(rounds, count)) for count in raw.processes]
 
 
-def _rounds(raw: RawSamples) -> Iterator[Round]:
-    if min(raw.rounds, default=0) < 1:
-        raise ValueError("there are none")
-    batches = _unpacked(raw.batches, sum(raw.rounds))
-    probes = _unpacked(raw.probes, sum(raw.rounds) + len(raw.rounds))
-    times = _unpacked(raw.nanoseconds, sum(batches.tolist()))
-    firsts = list(accumulate(batches.tolist(), initial=0))
-    for place, (start, end) in enumerate(pairwise(accumulate(raw.rounds, initial=0))):
-        yield Round(times[firsts[start] : firsts[end]], batches[start:end], probes[start + place : end + place + 1])
+def _unpack_rounds(raw: RawSamples) -> list[Round]:
+    if min(raw.processes, default=0) < 1 or sum(raw.processes) != len(raw.rounds):
+        raise ValueError("the numbers of processes and rounds do not match")
+    if min(raw.rounds) < 1:
+        raise ValueError("a round has no batches")
+    batches = _split(_decompress(raw.batches, sum(raw.rounds)), raw.rounds)
+    probes = _split(_decompress(raw.probes, sum(raw.rounds) + len(raw.rounds)), [count + 1 for count in raw.rounds])
+    samples = [sum(sizes.tolist()) for sizes in batches]
+    nanoseconds = _split(_decompress(raw.nanoseconds, sum(samples)), samples)
+    return [Round(*arrays) for arrays in zip(nanoseconds, batches, probes, strict=True)]
 
 
-def _packed(arrays: Sequence[NDArray[np.int64]]) -> str:
-    import numpy as np
+def _split(values: NDArray[np.int64], lengths: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Consecutive parts of `values` with these lengths."""
+    return np.split(values, np.cumsum(lengths)[:-1])
 
+
+def _compress(arrays: Sequence[NDArray[np.int64]]) -> str:
     return base64.b64encode(zlib.compress(np.concatenate(arrays).astype("<i8").tobytes(), 9)).decode()
 
 
-def _unpacked(text: str, count: int) -> NDArray[np.int64]:
-    """So many integers; raises ValueError or zlib.error where there are others."""
-    import numpy as np
-
+def _decompress(text: str, count: int) -> NDArray[np.int64]:
+    """`count` positive integers; raises ValueError or zlib.error if `text` holds anything else."""
     if not 0 < count <= MAX_SAMPLES:
-        raise ValueError(f"{count} of them")
+        raise ValueError(f"{count} values")
     content = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), max_length=8 * count + 1)
     if len(content) != 8 * count:
-        raise ValueError(f"{len(content)} bytes are not {count} times")
+        raise ValueError(f"{len(content)} bytes for {count} values")
     values = np.frombuffer(content, "<i8").astype(np.int64)
     if values.min() < 1:
-        raise ValueError("some are negative")
+        raise ValueError("a value is not positive")
     return values

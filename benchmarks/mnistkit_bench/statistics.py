@@ -1,120 +1,129 @@
-"""What the times of a row come to."""
+"""Statistics of latency samples: percentiles, and bootstrapped confidence intervals of medians."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import SupportsFloat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.bench_report import Latency
 from mnistkit.core.interval import Interval, Z
-from mnistkit_bench.samples import Times
+from mnistkit_bench.samples import SamplesByProcess
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MIN_SAMPLES_BEYOND = 10  # samples that must lie beyond a percentile before it means anything
+MIN_SAMPLES_BEYOND = 10  # samples that must lie beyond a percentile for it to be meaningful
 RESAMPLES = 2000
-BINS = 1000  # each with as many samples: a thousandth of them is what a bootstrapped median may be off by
-MIN_PROCESSES, MIN_ROUNDS = 2, 5  # for an interval
+BINS = 1000  # with equally many samples; the error of a bootstrapped median is at most one bin
+MIN_PROCESSES, MIN_ROUNDS = 2, 5  # for a confidence interval
 
 
 def min_samples(percentile: float) -> int:
-    """How many samples that percentile needs."""
+    """The number of samples that a percentile needs."""
     return math.ceil(round(MIN_SAMPLES_BEYOND / (1 - percentile / 100), 6))
 
 
-def summarize(processes: Times, seed: int = 1) -> Latency:
-    """The figures of these nanoseconds; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
-    import numpy as np
+def summarize(processes: SamplesByProcess, seed: int = 1) -> Latency:
+    """The statistics of these samples; percentiles by linear interpolation (Hyndman and Fan's type 7)."""
+    microseconds = _pool(processes) / 1000
 
-    times = _pooled(processes) / 1000
+    def percentile(q: float) -> float | None:
+        enough = len(microseconds) >= min_samples(q)
+        return _rounded(np.percentile(microseconds, q)) if enough else None
 
-    def percentile(wanted: float) -> float | None:
-        return _rounded(float(np.percentile(times, wanted))) if len(times) >= min_samples(wanted) else None
-
-    medians = bootstrap(processes, seed)
+    medians = bootstrap_medians(processes, seed)
     return Latency(
-        samples=len(times),
-        p50=_rounded(float(np.median(times))),
-        p50_interval=None if medians is None else _interval(medians / 1000, len(processes)),
+        samples=len(microseconds),
+        p50=_rounded(np.median(microseconds)),
+        p50_interval=None if medians is None else _confidence_interval(medians / 1000, len(processes)),
         p90=percentile(90),
         p99=percentile(99),
         p999=percentile(99.9),
-        mean=_rounded(float(times.mean())),
-        deviation=_rounded(float(times.std())),
-        minimum=_rounded(float(times.min())),
-        maximum=_rounded(float(times.max())),
-        per_second=_rounded(1e6 / float(times.mean())),
+        mean=_rounded(microseconds.mean()),
+        std=_rounded(microseconds.std()),
+        minimum=_rounded(microseconds.min()),
+        maximum=_rounded(microseconds.max()),
+        inferences_per_second=_rounded(1e6 / microseconds.mean()),
     )
 
 
-def bootstrap(processes: Times, seed: int) -> NDArray[np.float64] | None:
-    """Medians, in nanoseconds, of processes drawn anew with replacement, and of rounds of each; None for too few.
+def median_ratio(baseline: SamplesByProcess, current: SamplesByProcess, seed: int = 1) -> tuple[float, Interval | None]:
+    """The ratio of the medians, current / baseline, and its 95% CI; None with too few processes or rounds."""
+    ratio = float(np.median(_pool(current)) / np.median(_pool(baseline)))
+    baseline_medians, current_medians = bootstrap_medians(baseline, seed), bootstrap_medians(current, seed + 1)
+    if baseline_medians is None or current_medians is None:
+        return ratio, None
+    return ratio, _confidence_interval(current_medians / baseline_medians, min(len(baseline), len(current)))
 
-    Not times are drawn, for those of one round resemble each other, and those of one process, which lies where it
-    lies in memory (Davison and Hinkley, Bootstrap Methods and their Application, 3.8: of their two strategies the
-    one that draws at both levels, which is the wider).
+
+def bootstrap_medians(processes: SamplesByProcess, seed: int) -> NDArray[np.float64] | None:
+    """Medians of resamples in nanoseconds, float64 [RESAMPLES]; None with too few processes or rounds.
+
+    A resample draws processes with replacement, and rounds of each of them with replacement. Samples are not drawn:
+    those of one round are correlated, and so are those of one process, which share its memory layout (Davison and
+    Hinkley, Bootstrap Methods and their Application, 3.8: the strategy that draws at both levels, the wider of two).
     """
-    import numpy as np
-
-    if len(processes) < MIN_PROCESSES or sum(map(len, processes)) < MIN_ROUNDS:
+    rounds = list(chain(*processes))
+    if len(processes) < MIN_PROCESSES or len(rounds) < MIN_ROUNDS:
         return None
-    # Times are counted in bins, so that what a draw costs does not grow with the samples.
-    times = np.sort(_pooled(processes))
-    edges = np.quantile(times, np.linspace(0, 1, BINS + 1))[1:-1]
-    places = [np.searchsorted(edges, each, side="right") for each in chain(*processes)]
-    counts = np.stack([np.bincount(place, minlength=BINS) for place in places]).astype(np.float64)
-    ends = counts.sum(axis=0).cumsum()
-    middles = ((ends - counts.sum(axis=0) + ends - 1) / 2).astype(int)  # of the times in each bin
-    reached = (_drawn([*map(len, processes)], seed) @ counts).cumsum(axis=1)
-    medians: NDArray[np.float64] = times[middles[(reached < reached[:, -1:] / 2).sum(axis=1)]]
+    # A histogram of each round, float64 [rounds, BINS]: the cost of a resample does not grow with the samples.
+    samples = np.sort(_pool(processes))
+    edges = np.quantile(samples, np.linspace(0, 1, BINS + 1))[1:-1]
+    bins = [np.searchsorted(edges, round_, side="right") for round_ in rounds]
+    histograms = np.stack([np.bincount(indices, minlength=BINS) for indices in bins]).astype(np.float64)
+
+    bin_counts = histograms.sum(axis=0)
+    bin_ends = bin_counts.cumsum()
+    bin_medians = samples[((2 * bin_ends - bin_counts - 1) / 2).astype(int)]
+    draws = _draw_rounds([len(process) for process in processes], seed)
+    cumulative = np.ascontiguousarray(histograms.cumsum(axis=1).T)  # float64 [BINS, rounds]
+    medians: NDArray[np.float64] = bin_medians[_median_bins(draws, cumulative)]
     return medians
 
 
-def _drawn(rounds: Sequence[int], seed: int) -> NDArray[np.float64]:
-    """How often each round comes up in each resample, float64 [resamples, rounds], for processes with so many each."""
-    import numpy as np
+def _median_bins(draws: NDArray[np.float64], cumulative: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The bin of each resample's median: the first whose cumulative count reaches half of the samples, by bisection."""
+    half = draws @ cumulative[-1] / 2
+    low, high = np.zeros(len(draws), np.intp), np.full(len(draws), len(cumulative) - 1, np.intp)
+    while (low < high).any():
+        middle = (low + high) // 2
+        below = np.einsum("ij,ij->i", draws, cumulative[middle]) < half
+        low, high = np.where(below, middle + 1, low), np.where(below, high, middle)
+    return low
 
+
+def _draw_rounds(round_counts: Sequence[int], seed: int) -> NDArray[np.float64]:
+    """How often each resample contains each round, float64 [RESAMPLES, rounds]; `round_counts` is by process."""
     random = np.random.default_rng(seed)
-    processes = random.multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
-    pairs = zip(processes.T, rounds, strict=True)
-    drawn = [random.multinomial(times * many, np.full(many, 1 / many)) for times, many in pairs]
-    return np.concatenate(drawn, axis=1).astype(np.float64)
+    processes = len(round_counts)
+    process_draws = random.multinomial(processes, np.full(processes, 1 / processes), RESAMPLES)
+    draws = [
+        random.multinomial(times * count, np.full(count, 1 / count))
+        for times, count in zip(process_draws.T, round_counts, strict=True)
+    ]
+    return np.concatenate(draws, axis=1).astype(np.float64)
 
 
-def ratio(old: Times, new: Times, seed: int = 1) -> tuple[float, Interval | None]:
-    """Of the medians, new / old, and its 95% interval; None where there were too few processes or rounds."""
-    import numpy as np
+def _confidence_interval(values: NDArray[np.float64], processes: int) -> Interval:
+    """The 95% CI from bootstrapped values, expanded because few processes make plain percentiles too narrow.
 
-    medians = [float(np.median(_pooled(times))) for times in (old, new)]
-    drawn = bootstrap(old, seed), bootstrap(new, seed + 1)
-    interval = None if drawn[0] is None or drawn[1] is None else _interval(drawn[1] / drawn[0], min(len(old), len(new)))
-    return medians[1] / medians[0], interval
-
-
-def _interval(values: NDArray[np.float64], processes: int) -> Interval:
-    """The 95% interval of bootstrapped values, expanded for the few processes that they come from.
-
-    Percentiles as far out as Student's t is for so many, after T. Hesterberg, What teachers should know about the
-    bootstrap, The American Statistician 69 (2015); plain ones are too narrow.
+    The percentiles are those that Student's t implies for so many processes: T. Hesterberg, What Teachers Should Know
+    About the Bootstrap, The American Statistician 69 (2015).
     """
-    import numpy as np
-
-    freedom = processes - 1
-    t = Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)  # Cornish and Fisher
-    outside = 50 * math.erfc(t * math.sqrt(processes / freedom / 2))
-    low, high = np.percentile(values, (outside, 100 - outside))
-    return Interval(_rounded(float(low)), _rounded(float(high)))
-
-
-def _pooled(processes: Times) -> NDArray[np.float64]:
-    import numpy as np
-
-    return np.concatenate([*chain(*processes)]).astype(np.float64)
+    df = processes - 1
+    # Student's t quantile by the Cornish-Fisher expansion
+    t = Z + (Z**3 + Z) / (4 * df) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * df**2)
+    percentile = 50 * math.erfc(t * math.sqrt(processes / df / 2))
+    low, high = np.percentile(values, (percentile, 100 - percentile))
+    return Interval(_rounded(low), _rounded(high))
 
 
-def _rounded(value: float) -> float:
-    return round(value, 4)
+def _pool(processes: SamplesByProcess) -> NDArray[np.float64]:
+    """All samples, float64 [samples]."""
+    return np.concatenate(list(chain(*processes))).astype(np.float64)
+
+
+def _rounded(value: SupportsFloat) -> float:
+    return round(float(value), 4)

@@ -1,63 +1,68 @@
-"""What `bench` and `recommend` found, as people read it. Pure."""
+"""Tables and messages of `bench` and `recommend`."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from mnistkit.bench_report import BenchComparison, BenchReport, Latency, Measurement, MeasurementComparison
 from mnistkit.cli.tables import UNSTABLE, failure_line, kilobytes, microseconds, percent, points, table
+from mnistkit_bench.recommendation import Candidate, Recommendation
+from mnistkit_bench.statistics import min_samples
 
-if TYPE_CHECKING:
-    from mnistkit.bench_report import (
-        BenchComparison,
-        BenchReport,
-        Latency,
-        Measurement,
-        MeasurementComparison,
-    )
-    from mnistkit_bench.recommendation import Candidate, Recommendation
-
-MENTIONED = 0.95  # a smaller share of undisturbed times is
+MIN_UNREPORTED_FRACTION = 0.95  # a smaller fraction of accepted samples is reported
 _STYLES = {"faster": "green", "slower": "bold red", "too few rounds": "yellow", "no measurable difference": ""}
 
 
 def bench_table(report: BenchReport) -> Table:
-    """One line a measurement."""
+    """One row for each measurement; at most 90 columns wide."""
     machine = report.machine
-    sweep = {row.threads for row in report.measurements} != {1}
-    fewest = min((row.latency.samples for row in report.measurements), default=0)
+    several_threads = {row.threads for row in report.measurements} != {1}
+    samples = min((row.latency.samples for row in report.measurements), default=0)
     grid = table(
         f"Latency on {machine.cpu}, {machine.architecture}{', a virtual machine' if machine.virtual else ''}",
-        ("artifact", "runtime", *(["threads"] if sweep else [])),
-        ("p50 µs", "±", "p90", "p99", "whole", "start", "MB"),
-        f"of the runtime's call alone, batch 1{'' if sweep else ', one thread'}, {fewest:,} samples or more\n"
-        "whole: µs from raw bytes to a label; start: ms of import, load and first inference",
+        ("artifact", "runtime"),
+        (
+            *(["threads"] if several_threads else []),
+            "p50 µs",
+            "±",
+            "p90",
+            "p99",
+            "end-to-\nend",
+            "cold\nstart",
+            "peak\nRSS",
+        ),
+        "p50, p90, p99: µs of the runtime's invoke call alone; ±: half the 95% CI of the p50\n"
+        f"batch size 1{'' if several_threads else ', one thread'}, at least {samples:,} samples\n"
+        "end-to-end: µs from raw pixels to a label; peak RSS: MB\n"
+        "cold start: ms for import, load and the first inference",
     )
+    if several_threads:
+        grid.padding = (0, 0)  # makes room for the column
+    for column in grid.columns:
+        column.vertical = "bottom"
     for row in report.measurements:
-        names = row.artifact, row.runtime, *([str(row.threads)] if sweep else [])
-        grid.add_row(*names, *_figures(row, unstable=bool(row.unstable or report.unstable)))
+        threads = [str(row.threads)] if several_threads else []
+        grid.add_row(row.artifact, row.runtime, *threads, *_cells(row, unstable=bool(row.unstable or report.unstable)))
     return grid
 
 
-def _figures(row: Measurement, *, unstable: bool) -> list[str]:
-    latency = row.latency
-    start = row.import_ms + row.load_ms + row.first_ms
+def _cells(row: Measurement, *, unstable: bool) -> list[str]:
     return [
-        microseconds(latency.p50) + (UNSTABLE if unstable else ""),
-        _half_width(latency),
-        _percentile(latency.p90),
-        _percentile(latency.p99),
+        microseconds(row.latency.p50) + (UNSTABLE if unstable else ""),
+        _half_width(row.latency),
+        _percentile(row.latency.p90),
+        _percentile(row.latency.p99),
         microseconds(row.end_to_end.p50),
-        f"{start:.0f}",
-        f"{row.peak_bytes / 1e6:.0f}",
+        f"{row.import_ms + row.load_ms + row.first_inference_ms:.0f}",
+        f"{row.peak_rss_bytes / 1e6:.0f}",
     ]
 
 
 def _half_width(latency: Latency) -> str:
+    """Half the 95% CI of the p50, in percent of the p50."""
     interval = latency.p50_interval
-    return "" if interval is None else f"{50 * (interval.high - interval.low) / latency.p50:.1f}%"
+    return f"{50 * (interval.high - interval.low) / latency.p50:.1f}%" if interval else ""
 
 
 def _percentile(value: float | None) -> str:
@@ -65,62 +70,74 @@ def _percentile(value: float | None) -> str:
 
 
 def bench_remarks(report: BenchReport) -> list[str]:
-    """What spoils the measurements, what could not be measured, and which percentiles lack samples."""
-    from mnistkit_bench.statistics import min_samples
-
-    lines = [f"{UNSTABLE} {reason}" for reason in report.unstable]
-    by_reason: dict[str, list[str]] = {}
-    for row in report.measurements:
-        for reason in row.unstable:
-            by_reason.setdefault(reason, []).append(row.name)
-    for reason, names in by_reason.items():
-        which = "all of them" if 1 < len(names) == len(report.measurements) else ", ".join(names)
-        lines.append(f"{UNSTABLE} {which}: {reason}")
-    lines += map(failure_line, report.failures)
-    share = min((row.accepted_fraction for row in report.measurements), default=1.0)
-    if share < MENTIONED:
-        lines.append(f"only times at which nothing slowed the processor count: {share:.0%} of them, or more")
-    for name, wanted in (("p90", 90.0), ("p99", 99.0)):
+    """Why measurements may be unstable, what was not measured, the accepted samples, and missing percentiles."""
+    lines = [*_warnings(report), *map(failure_line, report.failures)]
+    fractions = [row.accepted_fraction for row in report.measurements if row.accepted_fraction]  # 0: none is excluded
+    if fractions and min(fractions) < MIN_UNREPORTED_FRACTION:
+        kept = " to ".join(dict.fromkeys(f"{fraction:.0%}" for fraction in (min(fractions), max(fractions))))
+        lines.append(f"samples taken while the interference probe ran slow are excluded; {kept} kept")
+    for name, percentile in (("p90", 90.0), ("p99", 99.0)):
         if any(getattr(row.latency, name) is None for row in report.measurements):
-            lines.append(f"–: {name} needs {min_samples(wanted):,} samples; measure for longer with --seconds")
+            lines.append(f"–: {name} needs {min_samples(percentile):,} samples; raise --seconds")
     return lines
 
 
+def _warnings(report: BenchReport) -> list[str]:
+    names_by_reason: dict[str, list[str]] = {}
+    for row in report.measurements:
+        for reason in row.unstable:
+            names_by_reason.setdefault(reason, []).append(row.name)
+    reasons = list(report.unstable)
+    for reason, names in names_by_reason.items():
+        all_measurements = 1 < len(names) == len(report.measurements)
+        reasons.append(f"{'all measurements' if all_measurements else ', '.join(names)}: {reason}")
+    return [f"{UNSTABLE} WARNING: the result may be unstable: {reason}" for reason in reasons]
+
+
 def comparison_table(comparison: BenchComparison) -> Table:
-    """One line a row that was measured then and now."""
+    """One row for each measurement that the baseline also has."""
     grid = table(
-        "Now against then",
+        "Comparison with the baseline",
         ("artifact", "runtime"),
-        ("threads", "then µs", "now µs", "ratio", "95% interval", ""),
-        f"of the p50; more than {percent(comparison.fail_over)} slower, by the whole interval, is a regression",
+        ("threads", "baseline µs", "current µs", "ratio", "95% CI", "change"),
+        "ratio: current p50 / baseline p50\n"
+        f"regression: the 95% CI of the ratio lies above {1 + comparison.fail_over:g}",
     )
-    for row in comparison.rows:
-        names = row.artifact, row.runtime, str(row.threads), microseconds(row.old), microseconds(row.new)
-        grid.add_row(*names, f"{row.ratio:.3f}", _ratio_interval(row), Text(row.change, _STYLES[row.change]))
+    for row in comparison.measurements:
+        latencies = microseconds(row.baseline_p50), microseconds(row.current_p50)
+        change = Text(row.change, _STYLES[row.change])
+        grid.add_row(
+            row.artifact, row.runtime, str(row.threads), *latencies, f"{row.ratio:.3f}", _ratio_interval(row), change
+        )
     return grid
 
 
-def comparison_remarks(comparison: BenchComparison) -> list[str]:
-    """What could not be compared, or is not to be relied on."""
-    lines = [f"measured then and not now: {', '.join(comparison.missing)}"] if comparison.missing else []
-    if not comparison.rows:
-        lines.append("nothing that was measured now was measured then")
-    return [*lines, *(["what was measured then was spoilt already"] if comparison.baseline_unstable else [])]
-
-
 def _ratio_interval(row: MeasurementComparison) -> str:
-    return f"{row.interval.low:.3f} to {row.interval.high:.3f}" if row.interval else "too few rounds"
+    return f"{row.interval.low:.3f} to {row.interval.high:.3f}" if row.interval else "–"
 
 
-def recommendation_table(found: Recommendation) -> Table:
-    """One line a candidate, the fastest first."""
+def comparison_remarks(comparison: BenchComparison) -> list[str]:
+    """What could not be compared, and whether the baseline may be unstable."""
+    lines = []
+    if comparison.missing:
+        lines.append(f"measured only in the baseline: {', '.join(comparison.missing)}")
+    if not comparison.measurements:
+        lines.append("no measurement to compare: the baseline has none of these artifacts and runtimes")
+    if comparison.baseline_unstable:
+        lines.append("WARNING: the baseline may be unstable; measure it again on an idle machine")
+    return lines
+
+
+def recommendation_table(recommendation: Recommendation) -> Table:
+    """One row for each candidate, the fastest first."""
     grid = table(
-        f"For {found.machine}",
+        f"Candidates for {recommendation.machine}",
         ("artifact", "runtime"),
-        ("threads", "p50 µs", "accuracy", "difference", "kB", "Pareto", ""),
-        "Pareto: nothing else is better in accuracy, latency or size and as good in the others",
+        ("threads", "p50 µs", "accuracy", "difference", "kB", "Pareto", "result"),
+        "difference: in percentage points\n"
+        "Pareto: no passing candidate is as good in accuracy, latency and size and better in one",
     )
-    for place, candidate in enumerate(found.candidates):
+    for index, candidate in enumerate(recommendation.candidates):
         grid.add_row(
             candidate.artifact,
             candidate.runtime,
@@ -130,27 +147,28 @@ def recommendation_table(found: Recommendation) -> Table:
             points(candidate.difference),
             kilobytes(candidate.bytes),
             "yes" if candidate.pareto else "",
-            _standing(found, place, candidate),
+            _result(recommendation, index, candidate),
         )
     return grid
 
 
-def _standing(found: Recommendation, place: int, candidate: Candidate) -> Text:
-    if place == found.chosen:
-        return Text("ship this", "bold green")
-    if place in found.tied:
+def _result(recommendation: Recommendation, index: int, candidate: Candidate) -> Text:
+    if index == recommendation.recommended:
+        return Text("recommended", "bold green")
+    if index in recommendation.tied:
         return Text("as fast, not smaller", "yellow")
-    return Text(candidate.ruled_out)
+    return Text(candidate.rejection_reason)
 
 
-def recommendation_line(found: Recommendation) -> str:
-    """What to ship, and why."""
-    if found.chosen is None:
-        return "ship nothing: no artifact passes and is within the limits"
-    chosen = found.candidates[found.chosen]
-    why = "the fastest that passes"
-    if len(found.tied) > 1:
-        names = "; ".join(found.candidates[place].name for place in found.tied if place != found.chosen)
-        why = f"the smallest of those that can't be told from the fastest (a tie with {names})"
-    doubt = ", though something spoilt the measurement" if chosen.unstable else ""
-    return f"ship {chosen.name}: {why}{doubt}"
+def recommendation_line(recommendation: Recommendation) -> str:
+    """The recommended artifact and runtime, and the reason."""
+    if recommendation.recommended is None:
+        return "no recommendation: no artifact passes and is within the limits"
+    recommended = recommendation.candidates[recommendation.recommended]
+    tied = [recommendation.candidates[index] for index in recommendation.tied if index != recommendation.recommended]
+    reason = "the fastest that passes"
+    if tied:
+        names = "; ".join(candidate.name for candidate in tied)
+        reason = f"the smallest of those that are not measurably slower than the fastest (tied with {names})"
+    warning = "; WARNING: the measurement may be unstable" if recommended.unstable else ""
+    return f"recommended: {recommended.name}: {reason}{warning}"

@@ -1,7 +1,7 @@
-"""The process that one artifact is measured in: `python -m mnistkit_bench.worker`.
+"""The process that measures one artifact: `python -m mnistkit_bench.worker`.
 
-It reads a job, then requests, as JSON lines from standard input, and answers each with one line. The timed
-region holds the runtime's own call and nothing else; that of end to end, all from raw bytes to a label.
+It reads a job and then requests, each a line of JSON on standard input, and replies to each with one line. A latency
+sample times the runtime's invoke call alone; an end-to-end sample times everything from raw pixels to a label.
 """
 
 from __future__ import annotations
@@ -10,116 +10,120 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import files, processes
+from mnistkit.core.processes import Message
 from mnistkit.runtimes import RUNTIMES, Session
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-IMAGES = 1000  # of the test set, taken in turn
+IMAGES = 1000  # of the test set, used in turn
 BATCH_NANOSECONDS = 1_000_000
 PROBE_WORKLOAD = range(3000)
 
 clock = time.perf_counter_ns
+Sampler = Callable[[], int]  # runs one inference and returns its nanoseconds
+BatchSampler = Callable[[int], list[int]]  # takes samples until the clock reaches a time, at least one
 
 
 def main() -> None:
     """Serve one runner until it closes standard input."""
-    with processes.worker_channel() as (requests, reply):
-        session, images, cold = _open(next(requests))
-        reply(cold)
-        timed = {"latency": _latency(session, images), "end_to_end": _end_to_end(session, images)}
+    with processes.worker_channel() as (requests, send):
+        session, images, cold_start = _open(next(requests))
+        send(cold_start)
+        samplers = {"latency": _latency(session, images), "end_to_end": _end_to_end(session, images)}
         for request in requests:
-            reply(in_batches(_repeat(timed[request["what"]]), request["seconds"]))
+            send(measure_round(_batch_sampler(samplers[request["measure"]]), request["seconds"]))
 
 
-def _open(job: dict[str, Any]) -> tuple[Session, NDArray[np.uint8], dict[str, float]]:
-    images = files.read_npz(Path(job["test_set"]), ("images",))["images"][:IMAGES, None].copy()  # without the others
+def _open(job: Message) -> tuple[Session, NDArray[np.uint8], dict[str, float]]:
+    """The session, the images, and the cold start in milliseconds."""
+    images = files.read_npz(Path(job["test_set"]), ("images",))["images"]
+    images = images[:IMAGES, None].copy()  # frees the other images
     runtime = RUNTIMES[job["runtime"]]
     started = clock()
     runtime.preload()
     imported = clock()
     session = runtime.open(Path(job["artifact"]), threads=job["threads"])
-    opened = clock()
+    loaded = clock()
     session.load(images[0])
     session.run()
-    answered = clock()
-    cold = {"import": imported - started, "load": opened - imported, "first": answered - opened}
-    return session, images, {f"{stage}_ms": nanoseconds / 1e6 for stage, nanoseconds in cold.items()}
+    inferred = clock()
+    cold_start = {
+        "import_ms": (imported - started) / 1e6,
+        "load_ms": (loaded - imported) / 1e6,
+        "first_inference_ms": (inferred - loaded) / 1e6,
+    }
+    return session, images, cold_start
 
 
-def in_batches(repeat: Callable[[int], list[int]], seconds: float) -> dict[str, Any]:
-    """A round's answer: what `repeat` times until the clock shows what it is given, with the yardstick in between."""
-    repeat(0)  # the first finds everything cold, since another worker ran before this
+def measure_round(sample_batch: BatchSampler, seconds: float) -> dict[str, Any]:
+    """Take batches of samples for `seconds`, at least one, with an interference probe before and after each."""
+    sample_batch(0)  # excluded: another worker ran before this one, and caches are cold
     end = clock() + int(seconds * 1e9)
-    times: list[int] = []
+    nanoseconds: list[int] = []
     batches: list[int] = []
     probes = [_probe()]
     while not batches or clock() < end:
-        batch = repeat(clock() + BATCH_NANOSECONDS)
-        times += batch
+        batch = sample_batch(clock() + BATCH_NANOSECONDS)
+        nanoseconds += batch
         batches.append(len(batch))
         probes.append(_probe())
-    spent = {"cpu": time.process_time(), **_memory()}
-    return {"nanoseconds": times, "batches": batches, "yardsticks": probes, **spent}
+    usage = {"cpu_seconds": time.process_time(), **_memory()}
+    return {"nanoseconds": nanoseconds, "batches": batches, "probes": probes, **usage}
 
 
-def _repeat(timed: Callable[[], int]) -> Callable[[int], list[int]]:
-    """What times it again and again until the clock shows `end`, and once at least."""
-
-    def repeat(end: int) -> list[int]:
-        times: list[int] = []
+def _batch_sampler(sample: Sampler) -> BatchSampler:
+    def sample_batch(end: int) -> list[int]:
+        nanoseconds: list[int] = []
         while True:
-            times.append(timed())
+            nanoseconds.append(sample())
             if clock() >= end:
-                return times
+                return nanoseconds
 
-    return repeat
+    return sample_batch
 
 
-def _latency(session: Session, images: NDArray[np.uint8]) -> Callable[[], int]:
-    load, run, turn = session.load, session.run, itertools.cycle(images)
+def _latency(session: Session, images: NDArray[np.uint8]) -> Sampler:
+    load, run, cycle = session.load, session.run, itertools.cycle(images)
 
-    def timed() -> int:
-        load(next(turn))
+    def sample() -> int:
+        load(next(cycle))
         started = clock()
         run()
         return clock() - started
 
-    return timed
+    return sample
 
 
-def _end_to_end(session: Session, images: NDArray[np.uint8]) -> Callable[[], int]:
-    import numpy as np
-
+def _end_to_end(session: Session, images: NDArray[np.uint8]) -> Sampler:
     load, run, read = session.load, session.run, session.read
-    shape, turn = images.shape[1:], itertools.cycle([image.tobytes() for image in images])
+    shape, cycle = images.shape[1:], itertools.cycle([image.tobytes() for image in images])
 
-    def timed() -> int:
-        content = next(turn)
+    def sample() -> int:
+        content = next(cycle)
         started = clock()
         load(np.frombuffer(content, np.uint8).reshape(shape))
         run()
         read()[0].argmax()
         return clock() - started
 
-    return timed
+    return sample
 
 
 def _probe() -> int:
-    """Nanoseconds of a fixed piece of plain Python: it takes longer where the processor runs slower."""
+    """Nanoseconds of the interference probe, a fixed workload in plain Python."""
     started = clock()
     sum(PROBE_WORKLOAD)
     return clock() - started
 
 
 def _memory() -> dict[str, int]:
-    """Bytes of this process in memory, now and at most."""
+    """The resident memory of this process, current and peak, in bytes."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    names = {"resident_bytes": "VmRSS", "peak_bytes": "VmHWM"}
+    names = {"rss_bytes": "VmRSS", "peak_rss_bytes": "VmHWM"}
     return {name: int(fields[field].split()[0]) * 1024 for name, field in names.items()}
 
 

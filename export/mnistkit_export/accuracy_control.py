@@ -1,4 +1,4 @@
-"""Accuracy control: layers that quantization ruins go back to float, until the network is right enough."""
+"""Keeps layers in float until a quantized model reaches an accuracy target."""
 
 from __future__ import annotations
 
@@ -11,60 +11,72 @@ from mnistkit.bundle import AccuracyControl, Format
 from mnistkit.core import files
 from mnistkit.core.progress import Progress
 from mnistkit.data.dataset import LabeledImages
+from mnistkit.formats.model_file import ModelFile
 from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
-from mnistkit_export.diagnose import worst_first
+from mnistkit_export.diagnose import diagnose_layers
 
-DIAGNOSED = 100  # images, to find the worst layer with
+DIAGNOSIS_IMAGES = 100
 
 
 @dataclass(frozen=True)
 class AccuracyTarget:
-    """How many points of accuracy may be lost, on which images, and how many of them the original gets right."""
+    """The accuracy that a quantized model must reach on held-out images."""
 
-    max_drop: float
+    max_drop: float  # percentage points
     held_out: LabeledImages
-    right: int
+    correct: int  # held-out images that the original model classifies correctly
 
-    def drop(self, right: int) -> float:
-        """Percentage points that are lost where so many are right."""
-        return round(100 * (self.right - right) / len(self.held_out.labels), 6)
+    def drop(self, correct: int) -> float:
+        """The accuracy drop, in percentage points, of a model that classifies `correct` images correctly."""
+        return round(100 * (self.correct - correct) / len(self.held_out.labels), 6)
 
 
 def quantize_with_accuracy_control(
-    format: Format, plain: bytes, convert: Callable[[tuple[str, ...]], bytes], bound: AccuracyTarget, progress: Progress
-) -> tuple[bytes, AccuracyControl]:
-    """The quantized file, with as few layers in float as the bound allows, the worst first, and which they are.
+    format: Format,
+    float32: ModelFile,
+    quantize: Callable[[tuple[str, ...]], ModelFile],
+    target: AccuracyTarget,
+    progress: Progress,
+) -> tuple[ModelFile, AccuracyControl]:
+    """Quantize a model, and keep the worst layers in float, a few at a time, until it reaches the target.
 
-    `plain` is the file in float32; `convert` makes the quantized one, but for the layers that it is given.
+    `quantize` receives the layers to keep in float. The result misses the target if no quantized layer is left.
     """
-    floats: tuple[str, ...] = ()
+    reference = float32.to_bytes()
+    float_layers: tuple[str, ...] = ()
     while True:
-        content = convert(floats)
-        drop = bound.drop(_right(format, content, bound.held_out))
-        worst = () if drop <= bound.max_drop else _worst(format, plain, content, bound.held_out, floats)
+        quantized = quantize(float_layers)
+        content = quantized.to_bytes()
+        drop = target.drop(_count_correct(format, content, target.held_out))
+        worst: tuple[str, ...] = ()
+        if drop > target.max_drop:
+            worst = _worst_layers(format, reference, content, target.held_out, float_layers)
         if not worst:
-            return content, AccuracyControl(bound.max_drop, drop, len(bound.held_out.labels), floats)
-        progress.log(f"int8 {format} loses {drop:.2f} points of {bound.max_drop:g}: to float with {', '.join(worst)}")
-        floats += worst
+            return quantized, AccuracyControl(target.max_drop, drop, len(target.held_out.labels), float_layers)
+        progress.log(
+            f"int8 {format}: accuracy drop {drop:.2f} percentage points exceeds {target.max_drop:g}; "
+            f"keeping in float: {', '.join(worst)}"
+        )
+        float_layers += worst
 
 
-def _worst(
-    format: Format, plain: bytes, content: bytes, held_out: LabeledImages, floats: tuple[str, ...]
+def _worst_layers(
+    format: Format, float32: bytes, quantized: bytes, held_out: LabeledImages, float_layers: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The layer whose own quantization is the worst, and those that it feeds: what lies between is float with both."""
-    reports = worst_first(format, plain, content, held_out.images[:DIAGNOSED])
-    quantized = {report.layer for report in reports if report.quantized} - set(floats)
+    """The layer with the largest quantization error and its consumers, so that the tensors between them are float."""
+    reports = diagnose_layers(format, float32, quantized, held_out.images[:DIAGNOSIS_IMAGES])
+    candidates = {report.layer for report in reports if report.is_quantized} - set(float_layers)
     for report in reports:
-        if found := tuple(layer for layer in (report.layer, *report.feeds) if layer in quantized):
-            return found
+        layers = tuple(layer for layer in (report.layer, *report.consumers) if layer in candidates)
+        if layers:
+            return layers
     return ()
 
 
-def _right(format: Format, content: bytes, held_out: LabeledImages) -> int:
-    """How many of the images the file gets right."""
+def _count_correct(format: Format, content: bytes, images: LabeledImages) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{format}"
         files.write_bytes(path, content)
-        answers = predict(default_for(format), path, held_out.images, lambda amount: None)
-    return int((answers.argmax(axis=1) == held_out.labels).sum())
+        probabilities = predict(default_for(format), path, images.images, lambda amount: None)
+    return int((probabilities.argmax(axis=1) == images.labels).sum())

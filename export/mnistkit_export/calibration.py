@@ -1,10 +1,12 @@
-"""The representative dataset: training images from which the ranges of the activations are taken."""
+"""Chooses the representative dataset: the training images that calibrate activation ranges."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.bundle import Calibration
 from mnistkit.core import files
@@ -12,17 +14,13 @@ from mnistkit.core.errors import DataError
 from mnistkit.data.dataset import Dataset, LabeledImages
 from mnistkit.data.sampling import rank_in_class
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 SAMPLES = 500
-HELD_OUT = 6  # one training image in so many is never calibrated on: accuracy is controlled on those
+HELD_OUT_FRACTION = 6  # one in six training images is held out for accuracy control
 
 
 @dataclass(frozen=True)
 class RepresentativeDataset:
-    """Images to calibrate on, float32 [samples, height, width, channels], and images that were held out of them."""
+    """Calibration images, float32 [samples, height, width, channels], and the training images held out of them."""
 
     images: NDArray[np.float32]
     held_out: LabeledImages
@@ -30,38 +28,33 @@ class RepresentativeDataset:
 
 
 def choose(data: Dataset, seed: int, samples: int = SAMPLES) -> RepresentativeDataset:
-    """`samples` training images, the classes in equal shares, and a sixth of the training images held out of them.
+    """Choose `samples` training images, balanced over the classes, and hold out a sixth of the training images.
 
-    An image that stands in the test set too is never chosen, by its content. Raises DataError where there are
-    fewer than `samples` others.
+    Excludes training images that are identical to a test image. Raises DataError if fewer than `samples` are left.
     """
-    import numpy as np
-
-    fresh = np.nonzero(~_known(data.x_train, data.x_test))[0]
-    order = np.random.default_rng(seed).permutation(fresh)
-    held_out, order = np.split(order, [len(order) // HELD_OUT])
-    refused = len(data.x_train) - len(fresh)
+    usable = np.nonzero(~_is_duplicate(data.x_train, data.x_test))[0]
+    order = np.random.default_rng(seed).permutation(usable)
+    held_out, order = np.split(order, [len(order) // HELD_OUT_FRACTION])
+    excluded = len(data.x_train) - len(usable)
     if samples > len(order):
-        known = f", {refused:,} more stand in the test set too" if refused else ""
+        duplicates = f" ({excluded:,} more are identical to test images)" if excluded else ""
         raise DataError(
-            f"calibration wants {samples} training images and may choose from {len(order)}{known}",
-            "bring more, or ask for fewer with --calibration-samples",
+            f"calibration needs {samples} training images, but only {len(order)} are available{duplicates}",
+            "provide more training images, or choose a smaller --calibration-samples",
         )
     indices = np.sort(order[rank_in_class(data.y_train[order]).argsort(kind="stable")[:samples]])
     images = data.x_train[indices].astype(np.float32)
-    # A range of 0 to 255 makes the scale of the quantized input 1, so that a stored byte is a raw pixel.
+    # With a range of 0 to 255 the scale of the quantized input is 1, so that a stored byte is a raw pixel.
     images[0].flat[:2] = 0, 255
     digest = files.sha256(indices.astype("<i8").tobytes())
     return RepresentativeDataset(
         images,
         LabeledImages(data.x_train[held_out], data.y_train[held_out]),
-        Calibration(samples, seed, digest, refused),
+        Calibration(samples, seed, digest, excluded),
     )
 
 
-def _known(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of the images are byte for byte among the others."""
-    import numpy as np
-
-    seen = {hashlib.sha256(image.data).digest() for image in others}
-    return np.fromiter((hashlib.sha256(image.data).digest() in seen for image in images), bool, len(images))
+def _is_duplicate(images: NDArray[np.uint8], references: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """For each image, whether an identical one is among the references."""
+    digests = {hashlib.sha256(image.data).digest() for image in references}
+    return np.array([hashlib.sha256(image.data).digest() in digests for image in images], bool)

@@ -1,106 +1,146 @@
-"""A prepared network to artifacts: converted, controlled, given their papers, written."""
+"""Converts a prepared model to the artifacts of a bundle."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit import bundle
-from mnistkit.bundle import AccuracyControl, Artifact, ConversionInfo, Format, Metadata, Provenance, Quantization
+from mnistkit.bundle import (
+    AccuracyControl,
+    Artifact,
+    CalibrationMethod,
+    ConversionInfo,
+    Format,
+    Metadata,
+    Provenance,
+    Quantization,
+)
 from mnistkit.core import files, records
 from mnistkit.core.errors import ExportError, MnistkitError, one_line
 from mnistkit.core.packages import installed_versions, missing_package
 from mnistkit.core.progress import Progress
-from mnistkit.formats import onnx_file, tflite_file
+from mnistkit.formats.model_file import ModelFile
 from mnistkit.training import keras_models
-from mnistkit_export import onnx, tflite
 from mnistkit_export.accuracy_control import AccuracyTarget, quantize_with_accuracy_control
+from mnistkit_export.onnx import OnnxConverter
 from mnistkit_export.passes import PreparedModel
 from mnistkit_export.plan import CALIBRATED, ArtifactKind, ExportOptions
+from mnistkit_export.tflite import TfliteConverter
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-FILES = {"tflite": tflite_file, "onnx": onnx_file}
-TOOLS = {"tflite": ("tensorflow", "keras"), "onnx": ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")}
-T = TypeVar("T")
+class Converter(Protocol):
+    """Converts one model to the files of one format."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages that it uses; artifacts record their versions."""
+
+    @property
+    def calibration_method(self) -> CalibrationMethod:
+        """The calibration method of int8 and int16x8."""
+
+    def convert(self, quantization: Quantization, float_layers: Collection[str] = ()) -> ModelFile:
+        """Convert the model, with tensors named after layers. `float_layers` are not quantized."""
+
+
+# The last argument is a folder for temporary files.
+CONVERTERS: dict[Format, Callable[[PreparedModel, NDArray[np.float32], CalibrationMethod, Path], Converter]] = {
+    "tflite": lambda prepared, images, _, scratch: TfliteConverter(prepared, images, scratch),
+    "onnx": OnnxConverter,
+}
 
 
 @dataclass(frozen=True)
 class ArtifactWriter:
-    """Makes the artifacts of one bundle."""
+    """Converts a prepared model and writes the artifacts."""
 
     prepared: PreparedModel
-    calibration: NDArray[np.float32]
+    images: NDArray[np.float32]  # for calibration; empty if nothing is calibrated
     provenance: Provenance
     options: ExportOptions
-    bound: AccuracyTarget | None
+    target: AccuracyTarget | None  # of int8
     progress: Progress
 
-    def make(self, artifact_kinds: list[ArtifactKind], folder: Path) -> Iterator[Artifact]:
-        """Write artifacts of these kinds to the folder, one after the other."""
+    def write(self, artifact_kinds: list[ArtifactKind], folder: Path) -> Iterator[Artifact]:
+        """Write the artifacts to the folder, one after the other."""
         with tempfile.TemporaryDirectory() as scratch:
-            sources: dict[Format, Any] = {}
+            converters: dict[Format, Converter] = {}
             for format, quantization in artifact_kinds:
-                if format not in sources:
-                    sources[format] = getattr(self, f"_{format}_source")(Path(scratch))
-                yield self._artifact(format, quantization, sources[format], folder)
+                if format not in converters:
+                    method = self.options.calibration_method
+                    converters[format] = CONVERTERS[format](self.prepared, self.images, method, Path(scratch))
+                yield self._write_artifact(format, quantization, converters[format], folder)
 
-    def _tflite_source(self, scratch: Path) -> tflite.Source:
-        prepared, folder = self.prepared, scratch / "saved_model"
-        arguments = prepared.model, folder, prepared.layers, self.calibration
-        return step(self.progress, "tracing the network", tflite.trace, *arguments)
-
-    def _onnx_source(self, scratch: Path) -> onnx.Source:
-        prepared, method = self.prepared, self.options.calibration_method
-        return onnx.Source(prepared.model, prepared.layers, self.calibration, method, scratch)
-
-    def _artifact(self, format: Format, quantization: Quantization, source: Any, folder: Path) -> Artifact:
+    def _write_artifact(
+        self, format: Format, quantization: Quantization, converter: Converter, folder: Path
+    ) -> Artifact:
         path = folder / f"model.{quantization}.{format}"
-        content, making = step(self.progress, path.name, self._made, format, quantization, source)
+        with conversion_step(path.name, self.progress):
+            model_file, control = self._convert(format, quantization, converter)
+            conversion = ConversionInfo(
+                format=format,
+                quantization=quantization,
+                macs=keras_models.count_macs(self.prepared.model),
+                parameters=keras_models.count_parameters(self.prepared.model),
+                calibration_method=converter.calibration_method if quantization in CALIBRATED else None,
+                accuracy_control=control,
+                tool_versions=installed_versions("mnistkit", *converter.packages),
+            )
+            model_file.set_metadata(records.to_line(Metadata(self.provenance, conversion)))
+            content, info = model_file.to_bytes(), model_file.info()
         files.write_bytes(path, content)
-        return Artifact(**vars(bundle.describe(path)), **vars(making), **vars(FILES[format].describe(content)))
+        file = bundle.describe(path)
+        return Artifact(
+            file=file.file,
+            sha256=file.sha256,
+            bytes=file.bytes,
+            format=conversion.format,
+            quantization=conversion.quantization,
+            macs=conversion.macs,
+            parameters=conversion.parameters,
+            calibration_method=conversion.calibration_method,
+            accuracy_control=conversion.accuracy_control,
+            tool_versions=conversion.tool_versions,
+            input=info.input,
+            output=info.output,
+            operators=info.operators,
+            requires=info.requires,
+        )
 
-    def _made(self, format: Format, quantization: Quantization, source: Any) -> tuple[bytes, ConversionInfo]:
-        content, control = self._convert(format, quantization, source)
-        making = self._making(format, quantization, control)
-        return FILES[format].with_metadata(content, records.to_line(Metadata(self.provenance, making))), making
-
-    def _convert(self, format: Format, quantization: Quantization, source: Any) -> tuple[bytes, AccuracyControl | None]:
-        if quantization != "int8" or self.bound is None:
-            return source.convert(quantization), None
-        plain = source.convert("float32")
+    def _convert(
+        self, format: Format, quantization: Quantization, converter: Converter
+    ) -> tuple[ModelFile, AccuracyControl | None]:
+        if quantization != "int8" or self.target is None:
+            return converter.convert(quantization), None
         return quantize_with_accuracy_control(
-            format, plain, lambda floats: source.convert("int8", floats), self.bound, self.progress
-        )
-
-    def _making(self, format: Format, quantization: Quantization, control: AccuracyControl | None) -> ConversionInfo:
-        method = self.options.calibration_method if format == "onnx" else "minmax"
-        return ConversionInfo(
-            format=format,
-            quantization=quantization,
-            macs=keras_models.count_macs(self.prepared.model),
-            parameters=keras_models.count_parameters(self.prepared.model),
-            calibration_method=method if quantization in CALIBRATED else None,
-            accuracy_control=control,
-            tool_versions=installed_versions("mnistkit", *TOOLS[format]),
+            format,
+            converter.convert("float32"),
+            lambda float_layers: converter.convert("int8", float_layers),
+            self.target,
+            self.progress,
         )
 
 
-def step(progress: Progress, name: str, work: Callable[..., T], *arguments: Any) -> T:
-    """One piece of a conversion, its failure told as ours."""
+@contextmanager
+def conversion_step(name: str, progress: Progress) -> Iterator[None]:
+    """Report a step of a conversion as a task, and raise its unexpected exceptions as ExportError."""
     try:
         with progress.task(name):
-            return work(*arguments)
+            yield
     except ModuleNotFoundError as error:
         raise missing_package(str(error.name), "train") from error
     except (MnistkitError, OSError):
         raise
-    except Exception as error:  # converters raise whatever their parts raise
-        reason = one_line(error, 300)
-        remedy = "simplify the network, or leave this out with --format and --quantize"
-        raise ExportError(f"{name} failed: {type(error).__name__}: {reason}", remedy) from error
+    except Exception as error:  # converters raise exceptions of any type
+        raise ExportError(
+            f"{name} failed: {type(error).__name__}: {one_line(error, 300)}",
+            "simplify the model, or leave this artifact out with --format and --quantize",
+        ) from error

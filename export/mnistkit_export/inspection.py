@@ -1,4 +1,4 @@
-"""What a bundle, or a lone artifact, tells of itself."""
+"""Reads the metadata and the model information of a .tflite or .onnx file."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from mnistkit import bundle
 from mnistkit.bundle import File, Metadata, ModelInfo
 from mnistkit.core import files, records
 from mnistkit.core.errors import ModelError
-from mnistkit_export.convert import FILES
+from mnistkit.formats import MODEL_FILES
 
 
 @dataclass(frozen=True)
 class Inspection(records.Record):
-    """What one file is, what it holds, and the papers that mnistkit gave it."""
+    """The result of `inspect` for a file outside a bundle."""
 
     schema: ClassVar[str] = "inspection"
     version: ClassVar[int] = 1
 
     file: File
     model: ModelInfo
-    metadata: Metadata | None
+    metadata: Metadata | None  # None if mnistkit did not export the file
 
 
 def inspect(path: Path) -> Inspection:
     """Read the .tflite or .onnx file at `path`.
 
-    Raises ModelError where it is neither, or broken; MissingExtraError where the package that reads it isn't here;
-    StorageError where it can't be read; RecordError where its papers are not what they should be.
+    Raises ModelError if it is neither or is corrupt, MissingExtraError if the package that reads it is not installed,
+    StorageError if it can't be read, RecordError if its metadata are invalid.
     """
-    format = FILES.get(path.suffix.removeprefix("."))
-    if format is None:
-        raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "name one, or a bundle")
+    suffix = path.suffix.removeprefix(".")
+    if suffix not in MODEL_FILES:
+        raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "pass one of these, or a bundle")
     content = files.read_bytes(path)
     try:
-        contents, metadata = format.describe(content), format.metadata(content)
-    except (ModelError, ImportError):
+        model_file = MODEL_FILES[suffix].from_bytes(content)
+        info, metadata = model_file.info(), model_file.metadata
+    except ModelError:
         raise
-    except Exception as error:  # the readers raise whatever a broken file leads them to
-        raise ModelError(f"{path} is no {path.suffix} file, or it is broken", "export it again") from error
-    read = records.parse(metadata, Metadata, f"{path}: its papers", "export it again") if metadata else None
-    return Inspection(bundle.describe(path), contents, read)
+    except Exception as error:  # the parsers raise exceptions of any type
+        raise ModelError(f"{path} is corrupt, or not a {path.suffix} file", "export it again") from error
+    record = records.parse(metadata, Metadata, f"metadata of {path}", "export it again") if metadata else None
+    return Inspection(bundle.describe(path), info, record)

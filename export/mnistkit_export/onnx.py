@@ -1,102 +1,119 @@
-"""Keras to ONNX, for any batch, each quantization with the oldest operator set that can say it."""
+"""Converts Keras models to ONNX for any batch size, with the oldest opset that supports each quantization."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from mnistkit.bundle import CalibrationMethod as Method
-from mnistkit.bundle import Quantization
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistkit import __version__
+from mnistkit.bundle import CalibrationMethod, Quantization
 from mnistkit.core.native_output import suppress_output
-from mnistkit.formats import onnx_file
-from mnistkit.training.keras_models import KerasModel
+from mnistkit.formats.onnx_file import OnnxFile
+from mnistkit_export.passes import PreparedModel
+from mnistkit_export.tensor_names import layer_of_node, rename_onnx_tensors
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-# tf2onnx writes no older one; DynamicQuantizeLinear came with 11, a scale for each channel with 13.
-OPSETS: dict[str, int] = {"float32": 9, "dynamic": 11, "int8": 13}
-NEWEST_OPSET = 17  # where a layer's operator is younger than what the quantization asks for
+# 9: the oldest that tf2onnx writes. 11: introduced DynamicQuantizeLinear. 13: introduced per-channel scales.
+OLDEST_OPSETS: dict[Quantization, int] = {"float32": 9, "dynamic": 11, "int8": 13}
+NEWEST_OPSET = 17  # tried last, if a layer needs a newer operator
 CALIBRATION_BATCH = 50
-# Where the work is, and what passes values on unchanged. The rest, normalisations above all, has ranges that
-# eight bits can't hold, and takes no time worth saving.
-QUANTIZED_OPERATORS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape"]
-# Not Conv: as ConvInteger, which no kernel fuses, the CNN ran six times as long as in float32.
+# The operators that take the most time, and those that pass values on unchanged. Others, such as normalizations, save
+# little time, and 8 bits are too few for their value ranges.
+STATIC_OPERATORS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape"]
+# Not Conv: no kernel fuses ConvInteger, which makes the CNN six times as slow as in float32.
 DYNAMIC_OPERATORS = ["Gemm", "MatMul"]
 
 
 @dataclass(frozen=True)
-class Source:
-    """What ONNX files are made from."""
+class OnnxConverter:
+    """Converts one model to .onnx files, see Converter."""
 
-    model: KerasModel
-    layers: tuple[str, ...]  # their traceable names
-    calibration: NDArray[np.float32]  # as many images as there are; none where nothing will be calibrated
-    method: Method
+    packages: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
+
+    prepared: PreparedModel
+    images: NDArray[np.float32]  # for calibration; empty if nothing is calibrated
+    calibration_method: CalibrationMethod
     scratch: Path
 
-    def convert(self, quantization: Quantization, floats: Collection[str] = ()) -> bytes:
-        """The model as an .onnx file, its tensors named after the layers; `floats` are layers to leave unquantized."""
+    def convert(self, quantization: Quantization, float_layers: Collection[str] = ()) -> OnnxFile:
+        """Convert the model."""
         import onnx
 
-        proto = self._traced(OPSETS[quantization])
-        if quantization == "float32":
-            return onnx_file.to_bytes(proto)
-        onnx.save(proto, self.scratch / "named.onnx")
-        with suppress_output(1, 2):
-            getattr(self, f"_to_{quantization}")(floats)
-        return onnx_file.to_bytes(onnx.load(self.scratch / "quantized.onnx"))
+        model = self._to_float32(OLDEST_OPSETS[quantization])
+        if quantization != "float32":
+            onnx.save(model, self._float32_path)
+            with suppress_output(1, 2):
+                if quantization == "dynamic":
+                    self._quantize_dynamic()
+                else:
+                    self._quantize_static(float_layers)
+            model = onnx.load(self._quantized_path)
+        _lower_versions(model)
+        return OnnxFile(model)
 
-    def _traced(self, opset: int) -> Any:
-        """The model as a ModelProto in float32, for the first operator set from `opset` on that can say it."""
-        try:
-            with suppress_output():
-                return self._converted(opset)
-        except Exception:  # whatever they raise where an operator is younger
-            if opset == NEWEST_OPSET:
-                raise
-        return self._traced(opset + 1)
+    @property
+    def _float32_path(self) -> Path:
+        return self.scratch / "float32.onnx"
 
-    def _converted(self, opset: int) -> Any:
-        """Image [N, ...] in, probabilities out; nodes fused where that is exact."""
+    @property
+    def _quantized_path(self) -> Path:
+        return self.scratch / "quantized.onnx"
+
+    def _to_float32(self, oldest_opset: int) -> Any:
+        """A ModelProto in float32, with the oldest opset that supports all layers, from `oldest_opset` on."""
+        errors: list[Exception] = []
+        for opset in range(oldest_opset, NEWEST_OPSET + 1):
+            try:
+                with suppress_output():
+                    return self._convert_to_opset(opset)
+            except Exception as error:  # converters raise any exception if the opset is too old
+                errors.append(error)
+        raise errors[0]
+
+    def _convert_to_opset(self, opset: int) -> Any:
+        """A ModelProto in float32: image [N, height, width, channels] to probabilities, with exact fusions applied."""
         import onnx
         import onnxruntime
         import tensorflow as tf
         import tf2onnx
 
-        image = tf.TensorSpec([None, *self.model.inputs[0].shape[1:]], tf.float32, name="image")
-        # Not over a captured constant: that silently writes a file without the weights.
-        function = tf.function(lambda image: self.model(image, training=False))
-        tf2onnx.utils.INTERNAL_NAME = 1  # or it counts on, and orders by the count
+        model = self.prepared.model
+        image = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")
+        # Pass the model, not a captured constant: tf2onnx would silently drop the weights.
+        function = tf.function(lambda image: model(image, training=False))
+        tf2onnx.utils.INTERNAL_NAME = 1  # the number in generated names, by which tf2onnx orders nodes
         proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=opset)
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
-        onnx.checker.check_model(proto)  # it writes operators that it doesn't know as they are
+        onnx.checker.check_model(proto)  # tf2onnx writes operators that it does not support unchanged
         if len(proto.graph.input) != 1:
-            raise ValueError("a layer keeps a tensor that is no weight")
+            raise ValueError("a layer keeps a tensor that is not a weight")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # standard operators
-        options.optimized_model_filepath = str(self.scratch / "fused.onnx")
+        fused_path = self.scratch / "fused.onnx"
+        options.optimized_model_filepath = str(fused_path)
         onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
-        fused = onnx_file.named(onnx.load(self.scratch / "fused.onnx"), self.layers)
+        fused = onnx.load(fused_path)
+        rename_onnx_tensors(fused, self.prepared.layers)
         onnx.checker.check_model(fused)
         return fused
 
-    def _to_dynamic(self, floats: Collection[str]) -> None:
+    def _quantize_dynamic(self) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(
-            self.scratch / "named.onnx",
-            self.scratch / "quantized.onnx",
+            self._float32_path,
+            self._quantized_path,
             op_types_to_quantize=DYNAMIC_OPERATORS,
             weight_type=QuantType.QInt8,
         )
 
-    def _to_int8(self, floats: Collection[str]) -> None:
-        """QDQ, weights per channel; input and output stay float32."""
+    def _quantize_static(self, float_layers: Collection[str]) -> None:
+        """Quantize in QDQ format, with per-channel weights; input and output stay float32."""
         import onnx
         from onnxruntime.quantization import (
             CalibrationDataReader,
@@ -112,29 +129,39 @@ class Source:
             def get_next(self) -> dict[str, NDArray[np.float32]] | None:
                 return next(batches, None)
 
-        network = self.scratch / "named.onnx"
         methods = {
             "minmax": CalibrationMethod.MinMax,
             "percentile": CalibrationMethod.Percentile,
             "entropy": CalibrationMethod.Entropy,
         }
+        nodes = [node.name for node in onnx.load(self._float32_path).graph.node]
         quantize_static(
-            network,
-            self.scratch / "quantized.onnx",
+            self._float32_path,
+            self._quantized_path,
             Reader(),
-            op_types_to_quantize=QUANTIZED_OPERATORS,
-            nodes_to_exclude=[
-                node.name for node in onnx.load(network).graph.node if onnx_file.layer_of_node(node.name) in floats
-            ],
+            op_types_to_quantize=STATIC_OPERATORS,
+            nodes_to_exclude=[node for node in nodes if layer_of_node(node) in float_layers],
             quant_format=QuantFormat.QDQ,
-            calibrate_method=methods[self.method],
+            calibrate_method=methods[self.calibration_method],
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
         )
 
     def _batches(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        # The other methods want batches of one size.
-        size = CALIBRATION_BATCH if self.method == "minmax" else 1
-        for start in range(0, len(self.calibration), size):
-            yield {"image": self.calibration[start : start + size]}
+        # Percentile and entropy calibration require batches of equal size.
+        size = CALIBRATION_BATCH if self.calibration_method == "minmax" else 1
+        for start in range(0, len(self.images), size):
+            yield {"image": self.images[start : start + size]}
+
+
+def _lower_versions(model: Any) -> None:
+    """Require only the opsets and the IR version that the nodes need, and name mnistkit as the producer."""
+    import onnx
+
+    domains = {node.domain for node in model.graph.node}
+    opsets = [entry for entry in model.opset_import if entry.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    model.ir_version = onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    model.producer_name, model.producer_version, model.doc_string = "mnistkit", __version__, ""

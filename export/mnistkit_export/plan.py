@@ -1,4 +1,4 @@
-"""What to export, and how."""
+"""The options of an export, and the artifacts that they select."""
 
 from __future__ import annotations
 
@@ -11,43 +11,46 @@ from mnistkit_export.calibration import SAMPLES
 ArtifactKind = tuple[Format, Quantization]
 CALIBRATED = ("int8", "int16x8")
 
-# What is made unless less is asked for, in this order.
-ARTIFACTS: dict[Format, tuple[Quantization, ...]] = {
+# Exported by default, in this order.
+DEFAULT_QUANTIZATIONS: dict[Format, tuple[Quantization, ...]] = {
     "tflite": ("float32", "float16", "dynamic", "int8"),
     "onnx": ("float32", "dynamic", "int8"),
 }
-# XNNPACK has no kernels for it, so it takes seventy times as long as int8.
-ON_REQUEST: dict[Format, tuple[Quantization, ...]] = {"tflite": ("int16x8",), "onnx": ()}
+# Exported only if requested: XNNPACK has no kernels for int16x8, which makes it 70 times as slow as int8.
+EXTRA_QUANTIZATIONS: dict[Format, tuple[Quantization, ...]] = {"tflite": ("int16x8",), "onnx": ()}
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a user may choose of an export."""
+    """The options of an export."""
 
-    formats: tuple[str, ...] = ()  # none named: all
-    quantizations: tuple[str, ...] = ()  # none named: all but those on request
-    labels: tuple[str, ...] = ()  # none named: the classes' numbers
+    formats: tuple[Format, ...] = ()  # empty: all
+    quantizations: tuple[Quantization, ...] = ()  # empty: the default ones
+    labels: tuple[str, ...] = ()  # class names; empty: the class numbers
     seed: int = 0  # of the calibration images
     calibration_samples: int = SAMPLES
-    calibration_method: CalibrationMethod = "minmax"
-    max_drop: float | None = None  # percentage points that int8 may lose; None: any
+    calibration_method: CalibrationMethod = "minmax"  # of int8 ONNX
+    max_drop: float | None = None  # accuracy drop of int8, in percentage points; None: no limit
     optimize: bool = True
-    force: bool = False  # replace the bundle that is there
+    force: bool = False  # replace an existing bundle
 
     def artifact_kinds(self) -> list[ArtifactKind]:
-        """The artifacts to make; raises OptionError where there are none, or an option has no use."""
+        """The artifacts to export. Raises OptionError if there are none, or an option would have no effect."""
         artifact_kinds = [
             (format, quantization)
-            for format in ARTIFACTS
+            for format, defaults in DEFAULT_QUANTIZATIONS.items()
             if not self.formats or format in self.formats
-            for quantization in ARTIFACTS[format] + (ON_REQUEST[format] if self.quantizations else ())
+            for quantization in (defaults + EXTRA_QUANTIZATIONS[format] if self.quantizations else defaults)
             if not self.quantizations or quantization in self.quantizations
         ]
         if not artifact_kinds:
-            names = " in ".join((*self.formats, *self.quantizations))
-            raise OptionError(f"there is no artifact of {names}", "choose another --format or --quantize")
+            requested = ", ".join((*self.formats, *self.quantizations))
+            raise OptionError(f"no artifact matches {requested}", "choose another --format or --quantize")
         if self.calibration_method != "minmax" and ("onnx", "int8") not in artifact_kinds:
-            raise OptionError(f"only int8 ONNX is calibrated by {self.calibration_method}", "add it, or choose minmax")
+            raise OptionError(
+                f"--calibration-method {self.calibration_method} applies only to int8 ONNX, which is not exported",
+                "export int8 ONNX too, or use minmax",
+            )
         if self.max_drop is not None and not any(quantization == "int8" for _, quantization in artifact_kinds):
-            raise OptionError("--max-drop is about int8, which is not asked for", "add --quantize int8")
+            raise OptionError("--max-drop applies only to int8, which is not exported", "add --quantize int8")
         return artifact_kinds

@@ -1,91 +1,88 @@
-"""What `inspect` and `diagnose` find, to what people read. Pure."""
+"""Tables for `export`, `inspect` and `diagnose`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from mnistkit.bundle import Bundle, ConversionInfo, File, ModelInfo, Provenance, Tensor
 from mnistkit.cli.tables import kilobytes, percent, table
+from mnistkit_export.diagnose import ArtifactReport
+from mnistkit_export.inspection import Inspection
 
-if TYPE_CHECKING:
-    from mnistkit.bundle import Bundle, ConversionInfo, File, ModelInfo, Provenance, Tensor
-    from mnistkit_export.diagnose import ArtifactReport
-    from mnistkit_export.inspection import Inspection
-
-Facts = dict[str, str]
+Rows = dict[str, str]
 
 
-def bundle_facts(bundle: Bundle) -> list[Table]:
-    """Where a bundle comes from, then what each artifact is."""
+def bundle_metadata(bundle: Bundle) -> list[Table]:
+    """The provenance of a bundle, then the metadata of each artifact."""
     manifest = bundle.manifest
-    artifacts = (_facts(_file(entry) | _making(entry) | _contents(entry)) for entry in manifest.artifacts)
-    return [_facts(_provenance(manifest.provenance)), *artifacts]
+    artifacts = [_grid(_file(artifact) | _conversion(artifact) | _model(artifact)) for artifact in manifest.artifacts]
+    return [_grid(_provenance(manifest.provenance)), *artifacts]
 
 
-def file_facts(found: Inspection) -> Table:
-    """What a lone file is, and where it comes from."""
-    facts = _file(found.file)
-    if found.metadata:
-        facts |= _provenance(found.metadata.provenance) | _making(found.metadata.conversion)
-    else:
-        facts |= {"papers": "none: mnistkit did not make it"}
-    return _facts(facts | _contents(found.model))
+def file_metadata(inspection: Inspection) -> Table:
+    """The metadata of a file outside a bundle."""
+    metadata = inspection.metadata
+    stored = {"metadata": "none: not exported by mnistkit"}
+    if metadata:
+        stored = _provenance(metadata.provenance) | _conversion(metadata.conversion)
+    return _grid(_file(inspection.file) | stored | _model(inspection.model))
 
 
-def _facts(facts: Facts) -> Table:
+def _grid(rows: Rows) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, fact in facts.items():
-        grid.add_row(name, fact)
+    for name, value in rows.items():
+        grid.add_row(name, value)
     grid.add_row("", "")
     return grid
 
 
-def _file(file: File) -> Facts:
+def _file(file: File) -> Rows:
     return {"file": f"{file.file}, {file.bytes:,} bytes", "SHA-256": file.sha256}
 
 
-def _provenance(provenance: Provenance) -> Facts:
-    original, calibration = provenance.source_model, provenance.calibration
-    size = f"{original.parameters:,} parameters, {original.macs:,} MACs"
-    facts = {
-        "original": f"{original.name}, {size}, accuracy {percent(original.accuracy)}",
-        "its SHA-256": original.sha256,
+def _provenance(provenance: Provenance) -> Rows:
+    source, calibration = provenance.source_model, provenance.calibration
+    size = f"{source.parameters:,} parameters, {source.macs:,} MACs"
+    rows = {
+        "source model": f"{source.name}, {size}, accuracy {percent(source.accuracy)}",
+        "source model SHA-256": source.sha256,
         "data": provenance.data,
-        "their SHA-256": provenance.data_sha256,
+        "data SHA-256": provenance.data_sha256,
         "labels": ", ".join(provenance.labels),
         "changes": "; ".join(provenance.changes) or "none",
     }
     if calibration:
-        refused = f", {calibration.excluded:,} refused for standing in the test set" if calibration.excluded else ""
-        facts["calibration"] = f"{calibration.samples:,} training images, seed {calibration.seed}{refused}"
-        facts["of indices"] = f"SHA-256 {calibration.indices_sha256}"
-    return facts
+        excluded = f", {calibration.excluded:,} test images excluded" if calibration.excluded else ""
+        rows["calibration"] = f"{calibration.samples:,} training images, seed {calibration.seed}{excluded}"
+        rows["calibration SHA-256"] = f"{calibration.indices_sha256} of the image indices"
+    return rows
 
 
-def _making(making: ConversionInfo) -> Facts:
-    facts = {"made as": f"{making.quantization}, {making.parameters:,} parameters, {making.macs:,} MACs"}
-    if making.calibration_method:
-        facts["ranges by"] = making.calibration_method
-    if control := making.accuracy_control:
-        spared = ", ".join(control.float_layers) or "nothing"
-        facts["control"] = (
-            f"loses {control.drop:.2f} of {control.max_drop:g} points on {control.images:,} images; in float: {spared}"
+def _conversion(conversion: ConversionInfo) -> Rows:
+    size = f"{conversion.parameters:,} parameters, {conversion.macs:,} MACs"
+    rows = {"quantization": f"{conversion.quantization}, {size}"}
+    if conversion.calibration_method:
+        rows["calibration method"] = conversion.calibration_method
+    if control := conversion.accuracy_control:
+        rows["accuracy control"] = (
+            f"drop {control.drop:.2f} percentage points (at most {control.max_drop:g}) on {control.images:,} images; "
+            f"float layers: {', '.join(control.float_layers) or 'none'}"
         )
-    return facts | {"made with": _versions(making.tool_versions)}
+    return rows | {"tool versions": _versions(conversion.tool_versions)}
 
 
-def _contents(contents: ModelInfo) -> Facts:
-    counts = Counter(contents.operators)
+def _model(info: ModelInfo) -> Rows:
+    counts = Counter(info.operators)
     return {
-        "input": _tensor(contents.input),
-        "output": _tensor(contents.output),
+        "input": _tensor(info.input),
+        "output": _tensor(info.output),
         "operators": ", ".join(f"{count}× {kind}" for kind, count in counts.items()),
-        "requires": _versions(contents.requires) or "unknown",
+        "requires": _versions(info.requires) or "unknown",
     }
 
 
@@ -100,34 +97,36 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 
 def diagnosis_table(report: ArtifactReport) -> Table:
-    """One line a layer."""
-    figures = "stored, dB", "clipped", "weights, dB", "all in all, dB", "cosine", "largest error"
-    grid = table(report.artifact, ("layer", "operator"), figures)
+    """The quantization error of each layer."""
+    columns = "activation SNR", "saturated", "weight SNR", "cumulative SNR", "cosine", "max error"
+    grid = table(report.artifact, ("layer", "operator"), columns, "SNR in dB")
     for layer in report.layers:
-        damage, weights = layer.activations, layer.weights
-        own = (
+        cumulative = layer.cumulative
+        grid.add_row(
+            layer.layer,
+            layer.operator,
             _decibels(layer.activation_snr_db),
-            percent(damage.clipped),
-            _decibels(weights.snr_db if weights else None),
+            percent(cumulative.saturated),
+            _decibels(layer.weights.snr_db if layer.weights else None),
+            _decibels(cumulative.snr_db) or "exact",
+            f"{cumulative.cosine:.4f}",
+            f"{cumulative.max_error:.3g}",
         )
-        all_in_all = _decibels(damage.snr_db) or "exact", f"{damage.cosine:.4f}", f"{damage.max_error:.3g}"
-        grid.add_row(layer.layer, layer.operator, *own, *all_in_all)
     return grid
 
 
-def _decibels(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.1f}"
+def _decibels(snr_db: float | None) -> str:
+    return "" if snr_db is None else f"{snr_db:.1f}"
 
 
 def bundle_table(bundle: Bundle) -> Table:
-    """One line an artifact."""
+    """The artifacts of a bundle."""
     grid = table(f"Bundle {bundle.path}", ("artifact", "input", "output", "oldest runtime"), ("kB",))
     for artifact in bundle.manifest.artifacts:
-        tensors = artifact.input.dtype, artifact.output.dtype
-        grid.add_row(artifact.file, *tensors, oldest_runtime(artifact), kilobytes(artifact.bytes))
+        dtypes = artifact.input.dtype, artifact.output.dtype
+        grid.add_row(artifact.file, *dtypes, _oldest_runtime(artifact), kilobytes(artifact.bytes))
     return grid
 
 
-def oldest_runtime(contents: ModelInfo) -> str:
-    """The first of what is required: the runtime."""
-    return " ".join(next(iter(contents.requires.items()), ("unknown",)))
+def _oldest_runtime(info: ModelInfo) -> str:
+    return " ".join(next(iter(info.requires.items()), ("unknown",)))

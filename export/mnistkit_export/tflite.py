@@ -1,47 +1,52 @@
-"""Keras to TFLite, through a SavedModel with one endpoint of batch 1.
+"""Converts Keras models to TFLite, through a SavedModel with one endpoint and a batch size of 1.
 
-`from_concrete_functions` writes files without the weights for a Keras 3 model, and `from_keras_model` leaves
-the batch open, which splits the delegate in two: hence the detour.
+`from_concrete_functions` silently drops the weights of a Keras 3 model, and `from_keras_model` leaves the batch size
+open, which splits the graph into two delegate partitions; a SavedModel avoids both.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from mnistkit.bundle import Quantization
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistkit.bundle import CalibrationMethod, Quantization
 from mnistkit.core.native_output import suppress_output
-from mnistkit.formats import tflite_file
-from mnistkit.training.keras_models import KerasModel, import_keras
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from mnistkit.formats.tflite_file import TfliteFile
+from mnistkit.training.keras_models import import_keras
+from mnistkit_export.passes import PreparedModel
+from mnistkit_export.tensor_names import converter_outputs, rename_tflite_tensors
 
 
 @dataclass(frozen=True)
-class Source:
-    """What TFLite files are made from."""
+class TfliteConverter:
+    """Converts one model to .tflite files, see Converter."""
 
-    saved_model: Path
-    layers: tuple[str, ...]  # their traceable names
-    calibration: NDArray[np.float32]  # as many images as there are; none where nothing will be calibrated
+    packages: ClassVar[tuple[str, ...]] = ("tensorflow", "keras")
+    calibration_method: ClassVar[CalibrationMethod] = "minmax"  # the only one that TFLite supports
 
-    def convert(self, quantization: Quantization, floats: Collection[str] = ()) -> bytes:
-        """The model as a .tflite file, its tensors named after the layers; `floats` are layers to leave unquantized.
+    prepared: PreparedModel
+    images: NDArray[np.float32]  # for calibration; empty if nothing is calibrated
+    scratch: Path
 
-        In int8 it takes and gives uint8, so that raw bytes go straight in.
-        """
+    def convert(self, quantization: Quantization, float_layers: Collection[str] = ()) -> TfliteFile:
+        """Convert the model. In int8, input and output are uint8, so that raw pixels need no conversion."""
         with suppress_output(1, 2):
-            content = self._quantized_but_for(floats) if floats else self._converter(quantization).convert()
-        return tflite_file.named(content, self.layers)
+            content = self._convert_mixed(float_layers) if float_layers else self._converter(quantization).convert()
+        file = TfliteFile.from_bytes(content)
+        rename_tflite_tensors(file, self.prepared.layers)
+        file.remove_converter_metadata()
+        return file
 
     def _converter(self, quantization: Quantization) -> Any:
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(self.saved_model))
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(self._saved_model))
         if quantization == "float32":
             return converter
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -50,55 +55,64 @@ class Source:
             case "float16":
                 converter.target_spec.supported_types = [tf.float16]
             case "dynamic":
-                # One scale for each row of a dense layer needs TensorFlow Lite 2.17, one for all of it 2.4.
+                # One scale per row of a dense layer requires TensorFlow Lite 2.17, one per layer 2.4.
                 converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
             case "int8":
                 converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS_INT8]
-                converter.representative_dataset = self._one_by_one
+                converter.representative_dataset = self._representative_dataset
                 converter.inference_input_type = converter.inference_output_type = tf.uint8
             case "int16x8":
                 converter.target_spec.supported_ops = [
                     operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
                 ]
-                converter.representative_dataset = self._one_by_one
+                converter.representative_dataset = self._representative_dataset
         return converter
 
-    def _quantized_but_for(self, floats: Collection[str]) -> bytes:
-        """In int8, these layers in float32. The converter's debugger is the only door to that."""
+    def _convert_mixed(self, float_layers: Collection[str]) -> bytes:
+        """Convert to int8 except these layers. Only the converter's QuantizationDebugger can exclude layers."""
         import tensorflow as tf
         from tensorflow.lite.python.util import modify_model_io_type
 
-        plain: bytes = self._converter("float32").convert()
+        float32 = TfliteFile.from_bytes(self._converter("float32").convert())
         converter = self._converter("int8")
         converter.inference_input_type = converter.inference_output_type = tf.float32
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
-            debug_dataset=self._one_by_one,
+            debug_dataset=self._representative_dataset,
             debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                denylisted_nodes=tflite_file.made_by(plain, self.layers, floats)
+                denylisted_nodes=converter_outputs(float32, self.prepared.layers, float_layers)
             ),
         )
         mixed: bytes = debugger.get_nondebug_quantized_model()
-        # A float layer at an end takes or gives floats.
-        types = (tf.uint8 if stored else tf.float32 for stored in tflite_file.stored_at_its_ends(mixed))
+        # If a float layer reads the input or writes the output, that tensor stays float32.
+        types = (tf.uint8 if quantized else tf.float32 for quantized in _has_quantized_ends(mixed))
         content: bytes = modify_model_io_type(mixed, *types)
         return content
 
-    def _one_by_one(self) -> Iterator[list[NDArray[np.float32]]]:
-        for image in self.calibration:
+    def _representative_dataset(self) -> Iterator[list[NDArray[np.float32]]]:
+        for image in self.images:
             yield [image[None]]
 
+    @functools.cached_property
+    def _saved_model(self) -> Path:
+        """The model's inference as a SavedModel: image float32 [1, height, width, channels] to probabilities."""
+        import tensorflow as tf
 
-def trace(model: KerasModel, folder: Path, layers: tuple[str, ...], calibration: NDArray[np.float32]) -> Source:
-    """Write the model's inference as a SavedModel: image float32 [1, ...] in, probabilities out."""
-    import tensorflow as tf
-
-    archive = import_keras().export.ExportArchive()
-    archive.track(model)
-    image = tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32, name="image")
-    archive.add_endpoint(
-        "serve", lambda image: {"probabilities": model(image, training=False)}, input_signature=[image]
-    )
-    with suppress_output():
+        model, folder = self.prepared.model, self.scratch / "saved_model"
+        archive = import_keras().export.ExportArchive()
+        archive.track(model)
+        image = tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32, name="image")
+        archive.add_endpoint(
+            "serve", lambda image: {"probabilities": model(image, training=False)}, input_signature=[image]
+        )
         archive.write_out(folder, verbose=False)
-    return Source(folder, layers, calibration)
+        return folder
+
+
+def _has_quantized_ends(content: bytes) -> tuple[bool, bool]:
+    """Whether only a QUANTIZE operator reads the input, and whether a DEQUANTIZE operator writes the output."""
+    file = TfliteFile.from_bytes(content)
+    operators = file.operators()
+    readers = {operator.kind for operator in operators if file.input in operator.inputs}
+    writers = {operator.kind for operator in operators if file.output in operator.outputs}
+    return readers == {"QUANTIZE"}, writers == {"DEQUANTIZE"}

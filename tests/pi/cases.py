@@ -1,47 +1,54 @@
-"""What is asked of emulated boards, and what comes of it."""
+"""The test cases of emulated boards, and the predictions that they compare."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulated_pi.board import Board
 from mnistkit.bundle import Quantization
 
-MOST_OFF = {"float32": 1e-5, "float16": 1e-5, "dynamic": 1e-3}  # of a probability, between a board and this machine
+BoardFactory = Callable[[str, str], Board]
+
+MAX_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 1e-3}  # of a probability, between board and machine
 
 
 @dataclass(frozen=True)
 class Case:
-    """A board, the system on it, and how many images it is asked; None: all."""
+    """A board, its operating system, and the number of images to evaluate."""
 
     board: str
     release: str = "bookworm"
-    images: int | None = None
+    images: int | None = None  # None for all
 
     def __str__(self) -> str:
-        """What pytest calls it."""
+        """The test ID."""
         return f"{self.board}-{self.release}-{self.images or 'all'}"
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What an artifact answered on this machine and on the board, float32 [N, classes] each."""
+class PredictionPair:
+    """The probabilities of an artifact on this machine and on the board, float32 [N, classes] each."""
 
     artifact: str
     quantization: Quantization
-    runtime: str
-    here: NDArray[np.float32]
-    there: NDArray[np.float32]
+    runtime: str  # on the board
+    machine: NDArray[np.float32]
+    board: NDArray[np.float32]
 
     @property
     def differences(self) -> NDArray[np.float32]:
-        """Each image's largest one of a probability, [N]."""
-        largest: NDArray[np.float32] = abs(self.here - self.there).max(axis=1)
-        return largest
+        """The largest difference of a probability for each image, [N]."""
+        differences: NDArray[np.float32] = np.abs(self.machine - self.board).max(axis=1)
+        return differences
 
     @property
-    def relabelled(self) -> int:
-        """How many images are taken for another digit."""
-        return int((self.here.argmax(axis=1) != self.there.argmax(axis=1)).sum())
+    def label_changes(self) -> int:
+        """The number of images with different predicted labels."""
+        return int((self.machine.argmax(axis=1) != self.board.argmax(axis=1)).sum())
+
+
+ComparePredictions = Callable[[Case], list[PredictionPair]]

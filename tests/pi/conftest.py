@@ -1,4 +1,4 @@
-"""What the tests on emulated boards share: the boards, and the answers that they and this machine give."""
+"""Fixtures of the tests on emulated boards: the boards, and predictions on them and on this machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from pi.cases import Answered, Case
+from pi.cases import BoardFactory, Case, ComparePredictions, PredictionPair
 from support import ROOT
 
 from emulated_pi import releases, userland
-from emulated_pi.board import Board
 from mnistkit.cli import main
 from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
@@ -21,65 +20,72 @@ RUNTIMES = "--runtime", "litert", "--runtime", "onnxruntime"
 
 
 @pytest.fixture(scope="session")
-def cnn() -> Path:
-    """The bundle of the CNN, as `make export` makes it: trained, not a sketch. Not to be changed."""
+def cnn_bundle() -> Path:
+    """The bundle of the fully trained CNN, as exported by `make export`. Read-only."""
     if not (BUNDLE / "manifest.json").exists():
         pytest.skip(f"{BUNDLE} is missing (make export)")
     return BUNDLE
 
 
 @pytest.fixture(scope="session")
-def board() -> Callable[[str, str], Board]:
-    """The board of a name and a release, built where it is not yet."""
-    if reason := releases.why_not():
-        pytest.skip(f"no emulated Pi: {reason}")
-    return cache(userland.board)
+def board() -> BoardFactory:
+    """A function that returns the board of a name and a release, built if necessary."""
+    if reason := releases.unavailable_reason():
+        pytest.skip(f"cannot emulate a Pi: {reason}")
+    return cache(userland.get_board)
 
 
 @pytest.fixture(scope="session")
-def recorded(
-    board: Callable[[str, str], Board], cnn: Path, tmp_path_factory: pytest.TempPathFactory
+def board_predictions(
+    board: BoardFactory, cnn_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Case], Predictions]:
-    """What `mnistkit verify --save` recorded on a board; it must have passed there."""
+    """A function that runs `mnistkit verify` on a board, requires that it passes, and returns its predictions."""
 
-    def record(case: Case) -> Predictions:
-        saved = tmp_path_factory.mktemp("there") / "answers.npz"
-        done = board(case.board, case.release).run("mnistkit", "verify", cnn, *asked(case.images), "--save", saved)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return predictions.load(saved)
+    def verify(case: Case) -> Predictions:
+        path = tmp_path_factory.mktemp("board") / "predictions.npz"
+        options = *limit(case.images), "--save-predictions", path
+        result = board(case.board, case.release).run("mnistkit", "verify", cnn_bundle, *options)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return predictions.load(path)
 
-    return cache(record)
+    return cache(verify)
 
 
 @pytest.fixture(scope="session")
-def recorded_here(cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int | None], Predictions]:
-    """The same on this machine, with the runtimes that boards have."""
+def machine_predictions(
+    cnn_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int | None], Predictions]:
+    """A function that runs `mnistkit verify` on this machine, with the runtimes of a 64-bit board."""
 
-    def record(images: int | None) -> Predictions:
-        saved = tmp_path_factory.mktemp("here") / "answers.npz"
-        assert main.run(["verify", str(cnn), *RUNTIMES, *asked(images), "--save", str(saved)]) == 0
-        return predictions.load(saved)
+    def verify(images: int | None) -> Predictions:
+        path = tmp_path_factory.mktemp("machine") / "predictions.npz"
+        options = *RUNTIMES, *limit(images), "--save-predictions", str(path)
+        assert main.run(["verify", str(cnn_bundle), *options]) == 0
+        return predictions.load(path)
 
-    return cache(record)
+    return cache(verify)
 
 
-def asked(images: int | None) -> tuple[str, ...]:
-    """So many; that they are too few to settle the margin is no matter here."""
+def limit(images: int | None) -> tuple[str, ...]:
+    """The options that evaluate this number of images, which may be too few for a verdict."""
     return () if images is None else ("--limit", str(images), "--allow-inconclusive")
 
 
 @pytest.fixture
-def answered(
-    recorded: Callable[[Case], Predictions], recorded_here: Callable[[int | None], Predictions]
-) -> Callable[[Case], list[Answered]]:
-    """Each artifact that ran on the board beside the same one here; tflite-runtime's beside LiteRT's."""
+def compare_predictions(
+    board_predictions: Callable[[Case], Predictions], machine_predictions: Callable[[int | None], Predictions]
+) -> ComparePredictions:
+    """A function that pairs each artifact on the board with the same artifact here; tflite-runtime with LiteRT."""
 
-    def pair(case: Case) -> list[Answered]:
-        here, there = recorded_here(case.images), recorded(case)
-        ours = {row.artifact: answers for row, answers in zip(here.record.rows, here.probabilities, strict=True)}
+    def pair(case: Case) -> list[PredictionPair]:
+        machine, board = machine_predictions(case.images), board_predictions(case)
+        by_artifact = {
+            row.artifact: probabilities
+            for row, probabilities in zip(machine.record.rows, machine.probabilities, strict=True)
+        }
         return [
-            Answered(row.artifact, row.quantization, row.runtime, ours[row.artifact], answers)
-            for row, answers in zip(there.record.rows, there.probabilities, strict=True)
+            PredictionPair(row.artifact, row.quantization, row.runtime, by_artifact[row.artifact], probabilities)
+            for row, probabilities in zip(board.record.rows, board.probabilities, strict=True)
         ]
 
     return pair

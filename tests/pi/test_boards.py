@@ -1,6 +1,6 @@
-"""mnistkit on emulated boards: real wheels, real instruction sets, the real bundle; nothing of time.
+"""mnistkit on emulated boards, with real wheels, real instruction sets and the real bundle; no latency.
 
-`make test-pi` runs those of some minutes; `make test-pi-full` those marked `full` too, on all 10,000 images.
+`make test-pi` runs the tests that take minutes; `make test-pi-full` also those marked `full`, on all 10,000 images.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from pi.cases import MOST_OFF, Answered, Case
+from pi.cases import MAX_DIFFERENCE, BoardFactory, Case, ComparePredictions
 from support import ROOT, Cli
 
-from emulated_pi import boards, userland
-from emulated_pi.board import Board
+from emulated_pi import userland
+from emulated_pi.specs import SPECS
 from mnistkit.core import records
 from mnistkit.device.doctor import DoctorReport
 from mnistkit.verify.predictions import Predictions
 
-Boards = Callable[[str, str], Board]
 QUICK = [Case("pi4", images=300), Case("pi5", images=300)]
 FULL = [Case("pi3"), Case("pi4"), Case("pi5"), Case("pi5", "trixie")]
 CASES = [*QUICK, *(pytest.param(case, marks=pytest.mark.full) for case in FULL)]
 RECORDS = ROOT / "docs" / "records" / "cnn"
-STEP = 1 / 256  # of int8 probabilities
-# A tenth of what TensorFlow takes; and with one of the two runtimes alone, which a small board has space for.
-MOST_MEGABYTES, MOST_ALONE = 190, 150
-# sdot v0.4s, v1.16b, v2.16b and ret, written to memory and called: what int8 is fast by on a Pi 5, and no Pi 4 has.
+OUTPUT_SCALE = 1 / 256  # of int8 probabilities in TFLite
+MAX_DEVICE_MEGABYTES = 190  # a tenth of TensorFlow's size
+MAX_ONE_RUNTIME_MEGABYTES = 150
+# sdot v0.4s, v1.16b, v2.16b and ret, written to memory and called: the instruction that makes int8 fast on a Pi 5,
+# which a Pi 3 and 4 lack.
 DOT_PRODUCT = """
 import ctypes, mmap
 code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -40,111 +40,110 @@ ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 """
 
 
-def last_scale(bundle: Path) -> float:
-    """The step of the integers that the softmax of the int8 ONNX file is taken of."""
+def logits_scale(bundle: Path) -> float:
+    """The quantization scale of the logits, the input of the softmax, in the int8 ONNX file."""
     graph = onnx.load(bundle / "model.int8.onnx").graph
-    made_by = {name: node for node in graph.node for name in node.output}
-    scale = made_by[made_by["probabilities"].input[0]].input[1]
-    return float(next(numpy_helper.to_array(each) for each in graph.initializer if each.name == scale))
+    producers = {name: node for node in graph.node for name in node.output}
+    dequantize = producers[producers["probabilities"].input[0]]
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    return float(numpy_helper.to_array(tensors[dequantize.input[1]]))
 
 
-def integers(probabilities: NDArray[np.float32], scale: float) -> NDArray[np.int64]:
-    """The integers before a softmax, up to a constant an image, [N, classes]: logarithms bring them back."""
+def quantized_logits(probabilities: NDArray[np.float32], scale: float) -> NDArray[np.int64]:
+    """The integer logits relative to the largest of each image, [N, classes], from the logarithms of the softmax."""
     logarithms = np.log(probabilities.astype(np.float64))
     steps = (logarithms - logarithms.max(axis=1, keepdims=True)) / scale
-    assert abs(steps - steps.round()).max() < 0.01
-    whole: NDArray[np.int64] = steps.round().astype(np.int64)
-    return whole
+    assert np.abs(steps - steps.round()).max() < 0.01
+    logits: NDArray[np.int64] = steps.round().astype(np.int64)
+    return logits
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_board_answers_as_this_machine_does(
-    case: Case, cnn: Path, answered: Callable[[Case], list[Answered]]
-) -> None:
-    rows = answered(case)
-    assert [row.runtime for row in rows] == ["litert"] * 4 + ["onnxruntime"] * 3
-    for row in rows:
-        assert row.relabelled == 0, row.artifact
-        if row.quantization != "int8":
-            assert row.differences.max() <= MOST_OFF[row.quantization], row.artifact
-        elif row.runtime == "onnxruntime":  # its softmax is in float32, after the last integers
-            assert row.differences.max() <= MOST_OFF["float32"]
-            assert (integers(row.here, last_scale(cnn)) == integers(row.there, last_scale(cnn))).all()
+def test_predictions_match_this_machine(case: Case, cnn_bundle: Path, compare_predictions: ComparePredictions) -> None:
+    pairs = compare_predictions(case)
+    scale = logits_scale(cnn_bundle)
+    assert [pair.runtime for pair in pairs] == ["litert"] * 4 + ["onnxruntime"] * 3
+    for pair in pairs:
+        assert pair.label_changes == 0, pair.artifact
+        if pair.quantization != "int8":
+            assert pair.differences.max() <= MAX_DIFFERENCE[pair.quantization], pair.artifact
+        elif pair.runtime == "onnxruntime":  # its softmax is computed in float32 from the last integers
+            assert pair.differences.max() <= MAX_DIFFERENCE["float32"]
+            assert (quantized_logits(pair.machine, scale) == quantized_logits(pair.board, scale)).all()
         else:
-            assert row.differences.max() <= STEP, row.artifact
-            assert (row.differences > 0).mean() <= 0.01, row.artifact
+            assert pair.differences.max() <= OUTPUT_SCALE, pair.artifact
+            assert (pair.differences > 0).mean() <= 0.01, pair.artifact
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_board_knows_what_it_is(case: Case, recorded: Callable[[Case], Predictions]) -> None:
-    machine = recorded(case).record.machine
-    assert (machine.cpu, machine.cores, machine.architecture) == (boards.FACTS[case.board].model, 4, "aarch64")
+def test_board_is_identified(case: Case, board_predictions: Callable[[Case], Predictions]) -> None:
+    machine, spec = board_predictions(case).record.machine, SPECS[case.board]
+    assert (machine.cpu, machine.cores, machine.architecture) == (spec.model, 4, "aarch64")
     assert ("asimddp" in machine.features) == (case.board == "pi5")
-    assert machine.maximum_mhz == boards.FACTS[case.board].fastest / 1000
+    assert machine.maximum_mhz == spec.max_khz / 1000
     assert machine.emulated
     assert not machine.virtual
 
 
 @pytest.mark.parametrize(("name", "code"), [("pi3", -signal.SIGILL), ("pi4", -signal.SIGILL), ("pi5", 0)])
-def test_instructions_that_a_processor_lacks_fault(board: Boards, name: str, code: int) -> None:
+def test_missing_instruction_faults(board: BoardFactory, name: str, code: int) -> None:
     assert board(name, "bookworm").run("python3", "-c", DOT_PRODUCT).returncode == code
 
 
-def test_bench_refuses_to_time_an_emulation(board: Boards, cnn: Path) -> None:
-    done = board("pi5", "bookworm").run("mnistkit", "bench", cnn)
-    assert done.returncode == 2
-    assert "this processor is emulated, and the time that takes says nothing of a device" in done.stderr
-    assert "measure on the device" in done.stderr
+def test_bench_rejects_an_emulated_processor(board: BoardFactory, cnn_bundle: Path) -> None:
+    result = board("pi5", "bookworm").run("mnistkit", "bench", cnn_bundle)
+    assert result.returncode == 2
+    assert "this processor is emulated, so its latencies are meaningless" in result.stderr
+    assert "measure on the device" in result.stderr
 
 
 @pytest.mark.parametrize("artifact", ["model.float32.tflite", "model.int8.onnx"])
-def test_predict_shows_there_what_it_shows_here(board: Boards, cnn: Path, mnistkit: Cli, artifact: str) -> None:
-    arguments = "predict", cnn, "--artifact", artifact, "--index", 3
-    there = board("pi4", "bookworm").run("mnistkit", *arguments)
-    here = mnistkit(*arguments)
-    assert (there.returncode, there.stdout) == (here.code, here.out) == (0, here.out)
+def test_predict_output_matches_this_machine(
+    board: BoardFactory, cnn_bundle: Path, mnistkit: Cli, artifact: str
+) -> None:
+    arguments = "predict", cnn_bundle, "--artifact", artifact, "--index", 3
+    on_board = board("pi4", "bookworm").run("mnistkit", *arguments)
+    on_machine = mnistkit(*arguments)
+    assert (on_board.returncode, on_board.stdout) == (on_machine.code, on_machine.out) == (0, on_machine.out)
 
 
-def test_recommend_reads_records_that_were_copied_there(board: Boards, mnistkit: Cli) -> None:
+def test_recommend_output_matches_this_machine(board: BoardFactory, mnistkit: Cli) -> None:
     arguments = "recommend", RECORDS / "verify.json", RECORDS / "bench.json"
-    there = board("pi4", "bookworm").run("mnistkit", *arguments)
-    here = mnistkit(*arguments)
-    assert (there.returncode, there.stdout) == (here.code, here.out) == (0, here.out)
+    on_board = board("pi4", "bookworm").run("mnistkit", *arguments)
+    on_machine = mnistkit(*arguments)
+    assert (on_board.returncode, on_board.stdout) == (on_machine.code, on_machine.out) == (0, on_machine.out)
 
 
-def test_the_device_extra_is_small(board: Boards) -> None:
+def test_device_extra_is_small(board: BoardFactory) -> None:
     wheels = board("pi4", "bookworm").folder.parent / userland.WHEELS
-    found = (path for path in wheels.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    sizes = {path: path.stat().st_size for path in found}
-    assert sum(sizes.values()) < MOST_MEGABYTES * 10**6
-    for name in ("onnxruntime", "ai_edge_litert"):
-        alone = sum(size for path, size in sizes.items() if name not in path.relative_to(wheels).parts)
-        assert alone < MOST_ALONE * 10**6
+    paths = [path for path in wheels.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sizes = {path: path.stat().st_size for path in paths}
+    assert sum(sizes.values()) < MAX_DEVICE_MEGABYTES * 10**6
+    for runtime in ("onnxruntime", "ai_edge_litert"):
+        without = sum(size for path, size in sizes.items() if runtime not in path.relative_to(wheels).parts)
+        assert without < MAX_ONE_RUNTIME_MEGABYTES * 10**6
     assert not (wheels / "tensorflow").exists()
 
 
 @pytest.mark.parametrize("name", ["pi4", "pi5"])
-def test_doctor_knows_the_board_and_finds_what_is_wrong_with_it(board: Boards, name: str) -> None:
-    done = board(name, "bookworm").run("mnistkit", "doctor", "--json", "-")
-    report = records.parse(done.stdout.encode(), DoctorReport, name, "")
-    assert report.machine.cpu == boards.FACTS[name].model
-    assert {found.runtime: found.loads for found in report.runtimes} == {
+def test_doctor_reports_the_board_and_its_problems(board: BoardFactory, name: str) -> None:
+    result = board(name, "bookworm").run("mnistkit", "doctor", "--json", "-")
+    report = records.parse(result.stdout.encode(), DoctorReport, name, "")
+    assert report.machine.cpu == SPECS[name].model
+    assert {status.runtime: status.loads for status in report.runtimes} == {
         "litert": True,
         "onnxruntime": True,
         "tflite-runtime": False,
         "tensorflow": False,
     }
-    assert all(found.wheel for found in report.runtimes)  # there is one of each for this Python and processor
-    told = [finding.what.partition(":")[0] for finding in report.findings if "load" not in finding.what]
-    assert told == [
-        "this processor is emulated",
-        "the governor is ondemand",
-    ]
-    assert done.returncode == 0
+    assert all(status.wheel for status in report.runtimes)  # each has a wheel for this Python and processor
+    messages = [finding.message.partition(":")[0] for finding in report.findings if "load" not in finding.message]
+    assert messages == ["this processor is emulated", "the CPU governor is ondemand"]
+    assert result.returncode == 0
 
 
-def test_doctor_tells_of_a_board_that_is_held_back(board: Boards) -> None:
-    done = board("pi4", "bookworm").run("mnistkit", "doctor", environment={"PI_THROTTLED": "0x50005"})
-    assert done.returncode == 1
-    assert "problem: the board is held back: under-voltage\n    use the board's own power supply" in done.stdout
-    assert "problem: the board is held back: throttled\n    cool the board" in done.stdout
+def test_doctor_reports_throttling(board: BoardFactory) -> None:
+    result = board("pi4", "bookworm").run("mnistkit", "doctor", environment={"PI_THROTTLED": "0x50005"})
+    assert result.returncode == 1
+    assert "problem: the board is throttled: under-voltage\n    use the board's own power supply" in result.stdout
+    assert "problem: the board is throttled: throttled\n    cool the board" in result.stdout

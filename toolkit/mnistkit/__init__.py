@@ -1,3 +1,3 @@
-"""Train a small Keras network, export it for the edge, prove that nothing was lost, measure it there."""
+"""Train a small Keras network, export it for the edge, verify accuracy parity, and measure latency."""
 
 __version__ = "0.1.0"

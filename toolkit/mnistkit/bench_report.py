@@ -14,74 +14,74 @@ MEASURE_AGAIN = "measure again with 'mnistkit bench'"
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one inference, in microseconds. A percentile that the samples can't support is None."""
+    """The latency of one inference, in microseconds. A percentile is None if it has too few samples."""
 
     samples: int
     p50: float
-    p50_interval: Interval | None  # 95%; None: there were too few rounds
+    p50_interval: Interval | None  # 95% CI; None with too few processes or rounds
     p90: float | None
     p99: float | None
     p999: float | None
     mean: float
-    deviation: float  # standard
+    std: float
     minimum: float
     maximum: float
-    per_second: float
+    inferences_per_second: float
 
 
 @dataclass(frozen=True)
 class RawSamples:
-    """Every time that was measured: base64 of zlib streams of little-endian 64-bit integers."""
+    """All samples. Each text is a base64-encoded zlib stream of little-endian int64."""
 
-    processes: tuple[int, ...]  # how many rounds each has
-    rounds: tuple[int, ...]  # how many batches each has
-    batches: str  # how many times each has
-    probes: str
-    nanoseconds: str
+    processes: tuple[int, ...]  # number of rounds in each process
+    rounds: tuple[int, ...]  # number of batches in each round
+    batches: str  # number of samples in each batch
+    probes: str  # nanoseconds of the interference probes, before the first batch of each round and after each batch
+    nanoseconds: str  # latency of each inference
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One artifact on one runtime, batch 1."""
+    """The measurement of an artifact on a runtime at batch size 1."""
 
     artifact: str
     runtime: str
     threads: int
-    bytes: int  # of the artifact
-    package_bytes: int  # of the runtime's package, as it is installed
-    import_ms: float  # the runtime's import, numpy being there; this and the next two: the median of the processes
-    load_ms: float  # opening the artifact
-    first_ms: float  # the first inference
-    resident_bytes: int  # of the process, Python and numpy included
-    peak_bytes: int
-    warm_up_seconds: float
-    accepted_fraction: float  # share of the times that nothing slowed: `latency` and `end_to_end` are of those
-    latency: Latency  # of the runtime's call alone
-    end_to_end: Latency  # from raw bytes to a label
-    unstable: tuple[str, ...]  # reasons not to rely on it
+    bytes: int  # size of the artifact
+    package_bytes: int  # installed size of the runtime's package
+    import_ms: float  # import of the runtime, numpy excluded; median over the processes, as are the next two
+    load_ms: float  # loading of the artifact
+    first_inference_ms: float
+    rss_bytes: int  # resident memory of the process, including Python and numpy; maximum over the processes
+    peak_rss_bytes: int
+    warm_up_seconds: float  # median over the processes
+    accepted_fraction: float  # share of the samples that are accepted; 0 if all samples were used
+    latency: Latency  # of the runtime's invoke call alone
+    end_to_end: Latency  # from raw pixels to a label
+    unstable: tuple[str, ...]  # reasons why this measurement may be unstable
     raw: RawSamples
 
     @property
     def name(self) -> str:
-        """What it is called in a message."""
-        return named(self.artifact, self.runtime, self.threads)
+        """The name of this measurement in messages."""
+        return measurement_name(self.artifact, self.runtime, self.threads)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An artifact that could not be measured."""
+    """An artifact that was not measured on a runtime."""
 
     artifact: str
     runtime: str
     threads: int
     problem: str
     remedy: str
-    skipped: bool  # its runtime isn't installed
+    skipped: bool  # the runtime is not installed
 
     @property
     def name(self) -> str:
-        """What it is called in a message."""
-        return named(self.artifact, self.runtime, self.threads)
+        """The name of this measurement in messages."""
+        return measurement_name(self.artifact, self.runtime, self.threads)
 
 
 Change = Literal["faster", "slower", "no measurable difference", "too few rounds"]
@@ -89,53 +89,53 @@ Change = Literal["faster", "slower", "no measurable difference", "too few rounds
 
 @dataclass(frozen=True)
 class MeasurementComparison:
-    """One artifact on one runtime, then and now."""
+    """The latency of an artifact on a runtime, compared with the baseline."""
 
     artifact: str
     runtime: str
     threads: int
-    old: float  # p50, microseconds
-    new: float
-    ratio: float  # new / old
-    interval: Interval | None  # of the ratio, 95%
+    baseline_p50: float  # microseconds
+    current_p50: float  # microseconds
+    ratio: float  # current p50 / baseline p50
+    interval: Interval | None  # 95% CI of the ratio; None with too few processes or rounds
     change: Change
 
 
 @dataclass(frozen=True)
 class BenchComparison:
-    """What became faster and slower since an earlier record."""
+    """A report compared with the baseline, an earlier report."""
 
-    fail_over: float  # share by which a row may be slower
+    fail_over: float  # slowdown that counts as a regression, as a fraction
     baseline_unstable: bool
-    rows: tuple[MeasurementComparison, ...]
-    missing: tuple[str, ...]  # what was measured then and is not now
+    measurements: tuple[MeasurementComparison, ...]
+    missing: tuple[str, ...]  # names of the measurements that only the baseline has
 
     @property
     def failed(self) -> bool:
-        """Whether a row is slower by more than that with its whole interval, or nothing could be compared."""
-        undecided = not self.rows or any(row.change == "too few rounds" for row in self.rows)
-        return undecided or any(row.interval and row.interval.low > 1 + self.fail_over for row in self.rows)
+        """Whether a measurement regressed or could not be judged, or none could be compared."""
+        undecided = not self.measurements or any(row.change == "too few rounds" for row in self.measurements)
+        return undecided or any(row.interval and row.interval.low > 1 + self.fail_over for row in self.measurements)
 
 
 @dataclass(frozen=True)
 class BenchReport(records.Record):
-    """What `bench` measured, on what."""
+    """The measurements of a bundle on a machine."""
 
     schema: ClassVar[str] = "bench"
     version: ClassVar[int] = 1
 
-    bundle_sha256: str  # of its manifest, which vouches for the rest
+    bundle_sha256: str  # of the bundle's manifest, which holds the hashes of all other files
     machine: Machine
-    states: tuple[MachineState, ...]  # before, during, after
-    unstable: tuple[str, ...]  # reasons not to rely on any of it
+    states: tuple[MachineState, ...]  # before, during and after the measurements
+    unstable: tuple[str, ...]  # reasons why all measurements may be unstable
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
     versions: dict[str, str]
-    comparison: BenchComparison | None = None
+    comparison: BenchComparison | None = None  # None without a baseline
 
     @property
     def is_unstable(self) -> bool:
-        """Whether there is any reason not to rely on it."""
+        """Whether any measurement may be unstable."""
         return bool(self.unstable) or any(row.unstable for row in self.measurements)
 
     def without_raw_samples(self) -> BenchReport:
@@ -144,6 +144,6 @@ class BenchReport(records.Record):
         return replace(self, measurements=rows)
 
 
-def named(artifact: str, runtime: str, threads: int) -> str:
-    """What a row is called in a message."""
+def measurement_name(artifact: str, runtime: str, threads: int) -> str:
+    """The name of a measurement in messages."""
     return f"{artifact} on {runtime}" + (f", {threads} threads" if threads > 1 else "")

@@ -1,11 +1,11 @@
-"""A bundle: a folder with all that a device needs, and the manifest that vouches for every byte of it.
+"""A bundle: a folder with everything that a board needs, and a manifest with the SHA-256 of each file.
 
     model.<quantization>.<format>   the artifacts
     testset.npz                     images, uint8 [N, height, width, channels], and labels, int64 [N]
-    reference.npz                   the original model's probabilities on them, float32 [N, classes], and which they are
-    manifest.json                   what each file is, with its SHA-256
+    reference.npz                   the original model's probabilities, float32 [N, classes], and the test set's SHA-256
+    manifest.json                   the description and SHA-256 of each file
 
-Nothing is opened before its checksum holds: a flipped bit in an artifact runs without a word.
+Every checksum is verified before a file is used: an artifact with a flipped bit may run without any error.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import files, records
 from mnistkit.core.errors import BundleError, RecordError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 MANIFEST = "manifest.json"
 TEST_SET = "testset.npz"
 REFERENCE = "reference.npz"
-OWN_FILES = (MANIFEST, TEST_SET, REFERENCE)
-ROUNDING = 1e-5  # of a probability in float32
+ROUNDING = 1e-5  # rounding error of a float32 probability
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
 Format = Literal["tflite", "onnx"]
@@ -37,98 +35,98 @@ CalibrationMethod = Literal["minmax", "percentile", "entropy"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output. real value = scale × (stored value − zero point), where those are given."""
+    """An input or output of a model. If quantized: real value = scale × (stored value − zero point)."""
 
     name: str
-    shape: tuple[int | None, ...]  # None: any number
+    shape: tuple[int | None, ...]  # None if a dimension is dynamic
     dtype: str
-    scale: float | None = None
+    scale: float | None = None  # None if not quantized
     zero_point: int | None = None
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of the bundle, by its name in the folder."""
+    """A file of the bundle."""
 
-    file: str
+    file: str  # name in the bundle's folder
     sha256: str
     bytes: int
 
 
 @dataclass(frozen=True)
 class SourceModel:
-    """The Keras model that the artifacts were made from."""
+    """The Keras model that was exported."""
 
     name: str
-    sha256: str
+    sha256: str  # of the model file
     parameters: int
     macs: int
-    accuracy: float
+    accuracy: float  # fraction of the test set
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The training images that the activations' ranges were taken from."""
+    """The training images that the activation ranges were calibrated on."""
 
     samples: int
     seed: int
     indices_sha256: str
-    excluded: int  # training images that stand in the test set too, and were not to be chosen
+    excluded: int  # number of training images excluded because the test set contains them too
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where all artifacts of a bundle come from."""
+    """The origin of all artifacts of a bundle."""
 
     source_model: SourceModel
-    data: str
+    data: str  # name of the data set
     data_sha256: str
-    labels: tuple[str, ...]  # the classes' names
-    changes: tuple[str, ...]  # what was done to the network before it was converted
-    calibration: Calibration | None  # None: nothing was calibrated
+    labels: tuple[str, ...]  # class names
+    changes: tuple[str, ...]  # changes to the Keras model before conversion
+    calibration: Calibration | None  # None if no artifact needed calibration
 
 
 @dataclass(frozen=True)
 class AccuracyControl:
-    """How much accuracy quantization was allowed to cost, what it cost, and the layers that it had to be spared."""
+    """The result of quantization with accuracy control."""
 
-    max_drop: float  # percentage points
-    drop: float
-    images: int  # held out of the calibration, from the training set
-    float_layers: tuple[str, ...]
+    max_drop: float  # largest acceptable drop of accuracy, in percentage points
+    drop: float  # measured drop, in percentage points
+    images: int  # number of training images, held out of the calibration, that the drop was measured on
+    float_layers: tuple[str, ...]  # layers that were left in float
 
 
 @dataclass(frozen=True)
 class ConversionInfo:
-    """How an artifact was made."""
+    """How an artifact was converted."""
 
     format: Format
     quantization: Quantization
     macs: int
     parameters: int
-    calibration_method: CalibrationMethod | None
-    accuracy_control: AccuracyControl | None
+    calibration_method: CalibrationMethod | None  # None if not calibrated
+    accuracy_control: AccuracyControl | None  # None if not requested
     tool_versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a network's file itself says."""
+    """The properties of a model file."""
 
     input: Tensor
     output: Tensor
     operators: tuple[str, ...]
-    requires: dict[str, str]  # the oldest versions that load it
+    requires: dict[str, str]  # oldest versions that load the file, by package or format version
 
 
 @dataclass(frozen=True)
 class Artifact(ModelInfo, ConversionInfo, File):
-    """An exported network."""
+    """An exported model file."""
 
 
 @dataclass(frozen=True)
 class Metadata(records.Record):
-    """What an artifact carries in itself, so that a lone file tells where it came from."""
+    """The metadata stored inside an artifact, so that a single file states its origin."""
 
     schema: ClassVar[str] = "metadata"
     version: ClassVar[int] = 1
@@ -139,7 +137,7 @@ class Metadata(records.Record):
 
 @dataclass(frozen=True)
 class Manifest(records.Record):
-    """What the bundle holds, and where it came from."""
+    """The contents of a bundle and their origin."""
 
     schema: ClassVar[str] = "bundle"
     version: ClassVar[int] = 1
@@ -150,38 +148,38 @@ class Manifest(records.Record):
     artifacts: tuple[Artifact, ...]
 
     def files(self) -> Iterator[File]:
-        """Every file but the manifest."""
+        """All files except the manifest."""
         yield from (self.test_set, self.reference, *self.artifacts)
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """What a bundle is verified on, and what the original model answered."""
+    """The test set and the original model's predictions on it."""
 
     images: NDArray[np.uint8]  # [N, height, width, channels]
     labels: NDArray[np.int64]  # [N]
-    reference: NDArray[np.float32]  # [N, classes]
+    reference: NDArray[np.float32]  # probabilities, [N, classes]
 
     @functools.cached_property
     def digest(self) -> str:
-        """What tells these images and labels from others."""
+        """The SHA-256 of the images and labels."""
         return files.sha256_of_arrays(self.images, self.labels)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every file was there, and nothing else, with the right checksum, when it was opened."""
+    """An opened bundle. `open_bundle` has verified that it is complete and that every checksum matches."""
 
     path: Path
     manifest: Manifest
     manifest_sha256: str
 
     def file(self, file: File) -> Path:
-        """Where that file lies."""
+        """The path of a file of this bundle."""
         return self.path / file.file
 
     def evaluation_set(self) -> EvaluationSet:
-        """The test set and the reference; raises BundleError where they don't fit each other."""
+        """Read the test set and the reference; raises BundleError if they are invalid or don't match."""
         try:
             images = files.read_npz(self.file(self.manifest.test_set), ("images", "labels"))
             reference = files.read_npz(self.file(self.manifest.reference), ("probabilities", "test_set_sha256"))
@@ -189,23 +187,21 @@ class Bundle:
                 images["images"], images["labels"], reference["probabilities"], len(self.manifest.provenance.labels)
             )
             if reference["test_set_sha256"].tolist() != evaluation.digest:
-                raise ValueError("the original's answers are on other images")
+                raise ValueError("the reference predictions belong to another test set")
             for artifact in self.manifest.artifacts:
                 _check_shapes(artifact, evaluation)
             return evaluation
         except ValueError as error:
-            raise BundleError(f"{self.path}: the test set is broken: {error}", EXPORT_AGAIN) from error
+            raise BundleError(f"{self.path}: the test set is invalid: {error}", EXPORT_AGAIN) from error
 
 
 def describe(path: Path) -> File:
-    """The manifest's entry for the file at `path`."""
+    """The manifest entry for the file at `path`; raises StorageError."""
     return File(path.name, files.sha256_of(path), path.stat().st_size)
 
 
 def write_evaluation_set(folder: Path, evaluation: EvaluationSet) -> tuple[File, File]:
-    """Write the test set and the reference, which says what test set it is for; their entries in the manifest."""
-    import numpy as np
-
+    """Write the test set and the reference to `folder`; return their manifest entries."""
     identity = np.array(evaluation.digest)
     files.write_npz(folder / TEST_SET, {"images": evaluation.images, "labels": evaluation.labels})
     files.write_npz(folder / REFERENCE, {"probabilities": evaluation.reference, "test_set_sha256": identity})
@@ -213,24 +209,24 @@ def write_evaluation_set(folder: Path, evaluation: EvaluationSet) -> tuple[File,
 
 
 def looks_like_bundle(path: Path) -> bool:
-    """Whether the folder holds a bundle's manifest, and no file that a bundle would not hold."""
+    """Whether the folder contains a bundle's manifest, and no file that does not belong to a bundle."""
     names = {entry.name for entry in path.iterdir()}
     artifacts = {
         f"model.{quantization}.{format}" for quantization in get_args(Quantization) for format in get_args(Format)
     }
-    if MANIFEST not in names or names - artifacts - set(OWN_FILES):
+    if MANIFEST not in names or not names <= artifacts | {MANIFEST, TEST_SET, REFERENCE}:
         return False
     return f'"mnistkit.{Manifest.schema}"'.encode() in files.read_bytes(path / MANIFEST)
 
 
 def open_bundle(path: Path) -> Bundle:
-    """The bundle in the folder `path`, every file checked.
+    """Open the bundle in the folder `path` and verify every file.
 
-    Raises BundleError where it isn't whole, StorageError where a file can't be read.
+    Raises BundleError if it is incomplete or corrupt, and StorageError if a file can't be read.
     """
     manifest_path = path / MANIFEST
     if manifest_path.is_symlink() or not manifest_path.is_file():
-        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}", "make one with 'mnistkit export'")
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}", "create one with 'mnistkit export'")
     content = files.read_bytes(manifest_path)
     try:
         manifest = records.parse(content, Manifest, str(manifest_path), EXPORT_AGAIN)
@@ -244,12 +240,12 @@ def open_bundle(path: Path) -> Bundle:
 def _check_names(path: Path, manifest: Manifest) -> None:
     names = [file.file for file in manifest.files()]
     for name in names:
-        if name in ("", ".", "..") or any(character in name for character in "/\\") or not name.isprintable():
-            raise BundleError(f"{path}: the manifest names {name!r}, which is no plain name", EXPORT_AGAIN)
+        if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
+            raise BundleError(f"{path}: the manifest contains the invalid file name {name!r}", EXPORT_AGAIN)
     if len(set(names)) < len(names):
-        raise BundleError(f"{path}: the manifest names a file twice", EXPORT_AGAIN)
+        raise BundleError(f"{path}: the manifest lists a file twice", EXPORT_AGAIN)
     if not manifest.artifacts:
-        raise BundleError(f"{path}: the manifest names no artifact", EXPORT_AGAIN)
+        raise BundleError(f"{path}: the manifest lists no artifacts", EXPORT_AGAIN)
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:
@@ -258,27 +254,24 @@ def _check_files(path: Path, manifest: Manifest) -> None:
     if missing := sorted(expected - found):
         raise BundleError(f"{path}: {', '.join(missing)} is missing", EXPORT_AGAIN)
     if extra := sorted(found - expected):
-        raise BundleError(f"{path}: {', '.join(extra)} doesn't belong to it", "remove it, or export again")
+        raise BundleError(f"{path}: {', '.join(extra)} is not in the manifest", "remove it, or export the bundle again")
     for file in manifest.files():
         if (path / file.file).is_symlink() or not (path / file.file).is_file():
-            raise BundleError(f"{path}: {file.file} is not a plain file", EXPORT_AGAIN)
+            raise BundleError(f"{path}: {file.file} is not a regular file", EXPORT_AGAIN)
         if files.sha256_of(path / file.file) != file.sha256:
-            raise BundleError(f"{path}: {file.file} was changed (SHA-256 differs)", EXPORT_AGAIN)
+            raise BundleError(f"{path}: {file.file} is corrupt (SHA-256 differs)", EXPORT_AGAIN)
 
 
 def _check_shapes(artifact: Artifact, evaluation: EvaluationSet) -> None:
-    wanted = evaluation.images.shape[1:], evaluation.reference.shape[1:]
-    found = tuple(artifact.input.shape[1:]), tuple(artifact.output.shape[1:])
-    if found != wanted:
-        images, answers = (", ".join(map(str, shape)) for shape in wanted)
-        raise ValueError(f"{artifact.file} does not fit images of {images} and {answers} classes")
+    image_shape, classes = list(evaluation.images.shape[1:]), evaluation.reference.shape[1]
+    if list(artifact.input.shape[1:]) != image_shape or list(artifact.output.shape[1:]) != [classes]:
+        raise ValueError(f"{artifact.file} is incompatible with images of shape {image_shape} and {classes} classes")
 
 
 def _evaluation_set(
     images: NDArray[np.uint8], labels: NDArray[np.int64], reference: NDArray[np.float32], classes: int
 ) -> EvaluationSet:
-    import numpy as np
-
+    """The evaluation set of these arrays; raises ValueError if they are invalid."""
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
         raise ValueError(f"images are {images.dtype} {list(images.shape)}")
     if labels.shape != (len(images),) or labels.dtype != np.int64:
@@ -286,7 +279,7 @@ def _evaluation_set(
     if reference.shape != (len(images), classes) or reference.dtype != np.float32:
         raise ValueError(f"{len(images)} images, but the reference is {reference.dtype} {list(reference.shape)}")
     if not np.isfinite(reference).all() or reference.min() < 0 or reference.max() > 1 + ROUNDING:
-        raise ValueError("the reference holds values that are no probabilities")
+        raise ValueError("the reference contains values that are not probabilities")
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels run from {labels.min()} to {labels.max()} in {classes} classes")
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, but {classes} classes")
     return EvaluationSet(images, labels, reference)

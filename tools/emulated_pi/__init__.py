@@ -1,7 +1,8 @@
-"""An emulated Raspberry Pi 3, 4 and 5: real wheels on an emulated processor, with what a Pi tells of itself.
+"""Emulated Raspberry Pi 3, 4 and 5 boards: real wheels on an emulated processor, with the system files of a Pi.
 
-QEMU's user mode runs arm64 programs from Debian's packages, as which `-cpu` says: instructions that the processor
-lacks fault, and kernels are chosen by what it has. No root, no image, no boot. It is true for instruction sets, wheels,
-answers, SSH and counts of instructions, and says nothing of time. Never `-cpu max`, QEMU's default: by its emulation
-of what no Pi has, int8 networks answer nonsense.
+QEMU's user-mode emulation runs ARM programs from Debian packages on the CPU model that `-cpu` selects: an instruction
+that the processor lacks faults, and libraries select their kernels by its features. It needs no root, disk image or
+boot. Instruction sets, wheels, predictions, SSH and instruction counts are those of a board; latency is not.
+
+Never use `-cpu max`, QEMU's default: it has features that no Pi has, and int8 networks compute wrong results on it.
 """

@@ -1,4 +1,4 @@
-"""The scripts that start a board's programs under the emulator, as which the board's user knows them."""
+"""The scripts that start a board's programs under the emulator, with the names that they have on a board."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from emulated_pi import boards
+from emulated_pi import specs
 from emulated_pi.releases import Release
 
-TOOLS = "cat", "getconf", "nproc", "uname"  # those that tell of the machine; the rest of this one's will do
-# What the firmware answers; PI_THROTTLED plants a fault.
+TOOLS = "cat", "getconf", "nproc", "uname"  # those whose output depends on the machine; the host's others are used
+# The firmware's tool. PI_THROTTLED injects a fault.
 VCGENCMD = """#!/bin/bash
 case "$*" in
   get_throttled) echo "throttled=${PI_THROTTLED:-0x0}" ;;
@@ -19,8 +19,8 @@ case "$*" in
   *) echo 'error=1 error_msg="Command not registered"' ;;
 esac
 """
-# The interpreter is started under the script's own name: so sys.executable is the script, and children, virtual
-# environments and pip are emulated too, though the kernel knows nothing of other processors' programs.
+# -0 makes the script's own name sys.executable, so child processes, virtual environments and pip are emulated too,
+# although the kernel does not hand programs of other architectures to QEMU.
 PYTHON = """#!/bin/bash
 unset LD_LIBRARY_PATH
 exec {emulator} -0 "$0" {base}/usr/bin/python{python} "$@"
@@ -34,7 +34,7 @@ exec {bin}/python3 -P -m mnistkit "$@"
 TOOL = """#!/bin/bash
 exec {emulator} {base}/usr/bin/{tool} "$@"
 """
-# What a login by SSH runs; the server says where the home is.
+# The forced command of the SSH server, which sets HOME.
 LOGIN = """#!/bin/bash
 cd
 case "$SSH_ORIGINAL_COMMAND" in
@@ -45,37 +45,38 @@ exec /bin/bash -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
-def emulator(release: Release, name: str, folder: Path) -> str:
-    """The command that a program of that system follows, on that board."""
-    return f"{release.emulator}-static -cpu {release.cpu or boards.FACTS[name].cpu} -L {folder / name / 'root'}"
+def emulator_command(release: Release, name: str, folder: Path) -> str:
+    """The command, without the program, that emulates the board `name` of the userland in `folder`."""
+    cpu = release.cpu or specs.SPECS[name].cpu
+    return f"{release.emulator}-static -cpu {cpu} -L {folder / name / 'root'}"
 
 
-def write(release: Release, name: str, folder: Path, place: Path) -> None:
-    """Write those of the board `name` into the userland in `folder`, which is going to be moved to `place`."""
-    board, base, bin = folder / name, place / "base", place / name / "bin"
-    # Files shared by hard links, and no link to the folder: programs that follow /usr would leave the board by it.
+def write_launchers(release: Release, name: str, folder: Path, destination: Path) -> None:
+    """Write the scripts of the board `name` into the userland in `folder`, which is later moved to `destination`."""
+    board, base, bin = folder / name, destination / "base", destination / name / "bin"
+    # Hard links to the files instead of a symbolic link to the folder: programs that resolve /usr would leave the root.
     shutil.copytree(folder / "base", board / "root", symlinks=True, copy_function=os.link, dirs_exist_ok=True)
     for part in ("bin", "home"):
         (board / part).mkdir()
-    words = {
-        "emulator": emulator(release, name, place),
+    values = {
+        "emulator": emulator_command(release, name, destination),
         "base": base,
         "bin": bin,
         "python": release.python,
     }
-    # It lies beside the interpreter, and is called by that name, since Python looks for its library from there: a
-    # link in the board's own folder would do, but for virtual environments, which note where the link lies.
+    # The script is in the interpreter's folder and called by its path there, because Python searches for its library
+    # from that folder. A symbolic link in the board's folder would not do: virtual environments record its folder.
     python = f"usr/bin/python3-{name}"
-    _script(folder / "base" / python, PYTHON.format(**words))
+    _write_script(folder / "base" / python, PYTHON.format(**values))
     for alias in ("python3", f"python{release.python}"):
-        _script(board / "bin" / alias, CALL.format(program=base / python))
+        _write_script(board / "bin" / alias, CALL.format(program=base / python))
     for tool in TOOLS:
-        _script(board / "bin" / tool, TOOL.format(**words, tool=tool))
-    _script(board / "bin" / "mnistkit", MNISTKIT.format(**words))
-    _script(board / "bin" / "vcgencmd", VCGENCMD % (boards.FACTS[name].fastest * 1000))
-    _script(board / "login", LOGIN.format(**words))
+        _write_script(board / "bin" / tool, TOOL.format(**values, tool=tool))
+    _write_script(board / "bin" / "mnistkit", MNISTKIT.format(**values))
+    _write_script(board / "bin" / "vcgencmd", VCGENCMD % (specs.SPECS[name].max_khz * 1000))
+    _write_script(board / "login", LOGIN.format(**values))
 
 
-def _script(path: Path, text: str) -> None:
+def _write_script(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What a userland is made of, and what making it needs of this machine."""
+"""The operating systems of the boards, and the programs that emulating them needs."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PROGRAMS = {  # and the package of each
+PROGRAMS = {  # the Debian package of each program
     "qemu-aarch64-static": "qemu-user-static",
     "qemu-arm-static": "qemu-user-static",
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
     "tar": "tar",
 }
-FOR_COUNTING = {"qemu-aarch64": "qemu-user", "gcc": "gcc", "setarch": "util-linux"}
-MIRRORS = "apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(ORIGIN)", "Created-By: Packages"
+COUNTING_PROGRAMS = {"qemu-aarch64": "qemu-user", "gcc": "gcc", "setarch": "util-linux"}
+LIST_MIRRORS = "apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(ORIGIN)", "Created-By: Packages"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A system as people have it on their boards."""
+    """A release of the operating system."""
 
     name: str
-    suite: str  # Debian's
-    architecture: str  # Debian's word for it
-    machine: str  # the kernel's
+    suite: str  # of Debian
+    architecture: str  # Debian's name
+    machine: str  # the kernel's name of the architecture
     bits: int
     python: str
-    glibc: int  # the second number of its version
+    glibc: int  # minor version
     emulator: str
-    extra: str
-    system_packages: tuple[str, ...] = ()  # for which there are no wheels
-    cpu: str | None = None  # QEMU's name, where it has none of the boards' own
+    extra: str  # of mnistkit
+    system_packages: tuple[str, ...] = ()  # Debian packages in place of wheels that do not exist
+    cpu: str | None = None  # QEMU's name; None for the board's own CPU
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Debian's packages."""
+        """The Debian packages to install."""
         python = f"python{self.python}"
         return python, f"{python}-venv", "libstdc++6", "coreutils", "libc-bin", *self.system_packages
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """The tags of wheels that run there."""
+        """The platform tags of wheels that run on it."""
         tags = (f"manylinux_2_{minor}_{self.machine}" for minor in range(self.glibc, 16, -1))
         return *tags, f"manylinux2014_{self.machine}"
 
@@ -66,7 +66,7 @@ RELEASES = {
             36,
             "qemu-arm",
             "tflite-runtime",
-            ("python3-numpy", "libatomic1"),  # numpy has no wheels for it
+            ("python3-numpy", "libatomic1"),
             cpu="cortex-a7",
         ),
     )
@@ -74,29 +74,29 @@ RELEASES = {
 
 
 def requirements(*extras: str) -> list[str]:
-    """What mnistkit itself requires, and with these extras."""
+    """The requirements of mnistkit and of these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
-    return [requirement for each in lists for requirement in each]
+    groups = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    return [requirement for group in groups for requirement in group]
 
 
-def why_not(programs: dict[str, str] | None = None) -> str | None:
-    """Why there can be no emulated Pi on this machine, or nothing that needs these programs too; None where it can."""
-    needed = PROGRAMS | (programs or {})
-    if lacking := [name for name in needed if not shutil.which(name)]:
-        packages = " ".join(sorted({needed[name] for name in lacking}))
-        return f"{', '.join(lacking)}: not installed (apt-get install {packages})"
+def unavailable_reason(programs: dict[str, str] | None = None) -> str | None:
+    """Why this machine can't emulate a Pi, or lacks one of these additional programs; None if it can."""
+    required = PROGRAMS | (programs or {})
+    if missing := [name for name in required if not shutil.which(name)]:
+        packages = " ".join(sorted({required[name] for name in missing}))
+        return f"{', '.join(missing)}: not installed (apt-get install {packages})"
     if not KEYRING.exists():
         return f"{KEYRING} is missing (apt-get install debian-archive-keyring)"
     if not mirror():
-        return "apt knows of no Debian mirror (apt-get update)"
+        return "apt has no Debian mirror (apt-get update)"
     return None
 
 
 def mirror() -> str | None:
-    """The Debian mirror that apt is set to on this machine."""
-    done = subprocess.run(MIRRORS, capture_output=True, text=True, check=True)
-    for line in done.stdout.splitlines():
+    """The Debian mirror that this machine's apt uses; None if there is none."""
+    targets = subprocess.run(LIST_MIRRORS, capture_output=True, text=True, check=True).stdout
+    for line in targets.splitlines():
         address, component, origin = [*line.split(), "", ""][:3]
         if component == "main" and origin == "Debian" and "security" not in address:
             return address

@@ -1,10 +1,10 @@
-"""Builds a userland once, in build/pi/RELEASE, and installs mnistkit into it anew when its sources have changed.
+"""Builds the userland of a release once, in build/pi/RELEASE, and reinstalls mnistkit there when its sources change.
 
-    build/pi/bookworm/base    Debian's packages, unpacked, and in them the wheels
-    build/pi/bookworm/pi4     the board: its files, its programs, the home of its user
+    build/pi/bookworm/base    the unpacked Debian packages, with the installed wheels
+    build/pi/bookworm/pi4     a board: its system files, its programs, the home folder of its user
 
-What it is made of is digested into its name for itself; another digest is another userland. It is built under a
-temporary name, so one that was interrupted is never taken for a whole one.
+A digest of everything that the userland depends on is stored in it; it is rebuilt if the digest differs. It is built
+under a temporary name and then renamed, so an interrupted build is never used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emulated_pi import boards, launchers, releases
+from emulated_pi import launchers, releases, specs
 from emulated_pi.board import Board
 from emulated_pi.releases import RELEASES, ROOT, Release
 from mnistkit.core import files
@@ -28,30 +28,32 @@ BUILD = ROOT / "build" / "pi"
 SOURCES = "toolkit", "export", "benchmarks/mnistkit_bench"
 WHEELS = "base/usr/lib/python3/dist-packages"
 CONSTRAINTS = ROOT / "constraints.txt"
-USELESS = "./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*"
+EXCLUDED_PATHS = "./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*"
 
 
-def board(name: str, release: str = "bookworm") -> Board:
-    """The board of that name, built where it is not yet; what `why_not` names is needed for that."""
-    made_of = RELEASES[release]
+def get_board(name: str, release: str = "bookworm") -> Board:
+    """The board of that name, built if necessary. Needs the programs that `releases.unavailable_reason` checks."""
+    chosen = RELEASES[release]
     folder = BUILD / release
     with _locked(folder):
-        if _read(folder / "digest") != (digest := _digest_of(made_of, folder)):
-            _build(made_of, folder, digest)
-        if _read(folder / "mnistkit-digest") != (own := _digest_of_mnistkit()):
-            _install_mnistkit(made_of, folder, own)
-    return Board(name, folder / name, made_of, made_of.cpu or boards.FACTS[name].cpu)
+        digest = _userland_digest(chosen, folder)
+        if _read(folder / "digest") != digest:
+            _build(chosen, folder, digest)
+        mnistkit_digest = _mnistkit_digest()
+        if _read(folder / "mnistkit-digest") != mnistkit_digest:
+            _install_mnistkit(chosen, folder, mnistkit_digest)
+    return Board(name, folder / name, chosen, chosen.cpu or specs.SPECS[name].cpu)
 
 
 def _build(release: Release, folder: Path, digest: str) -> None:
-    """All of it but mnistkit."""
+    """Build the userland without mnistkit."""
     temporary = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         _unpack(release, temporary / "base")
-        for name, facts in boards.FACTS.items():
-            boards.write_files(temporary / name / "root", facts, release.bits)
-            launchers.write(release, name, temporary, folder)
+        for name, spec in specs.SPECS.items():
+            specs.write_system_files(temporary / name / "root", spec, release.bits)
+            launchers.write_launchers(release, name, temporary, folder)
         _install_requirements(release, temporary)
         (temporary / "digest").write_text(digest)
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,14 +63,14 @@ def _build(release: Release, folder: Path, digest: str) -> None:
 
 
 def _unpack(release: Release, base: Path) -> None:
-    """Debian's packages, with what they depend on, as apt finds them for that system and not for this one."""
+    """Download the Debian packages and their dependencies for the release, and unpack them."""
     for name in ("bin", "sbin", "lib"):
         (base / "usr" / name).mkdir(parents=True)
         (base / name).symlink_to(f"usr/{name}")
     with tempfile.TemporaryDirectory(prefix="mnistkit-pi-") as name:
         for package in _download(release, Path(name)):
             _extract(package, base)
-    # What dpkg's alternatives would do.
+    # dpkg would set these links by its alternatives system.
     for library in (*base.glob("usr/lib/*/blas/libblas.so.3"), *base.glob("usr/lib/*/lapack/liblapack.so.3")):
         (library.parent.parent / library.name).symlink_to(f"{library.parent.name}/{library.name}")
 
@@ -76,7 +78,7 @@ def _unpack(release: Release, base: Path) -> None:
 def _download(release: Release, folder: Path) -> list[Path]:
     for name in ("state/lists/partial", "cache/archives/partial", "preferences.d"):
         (folder / name).mkdir(parents=True)
-    (folder / "status").touch()  # nothing is installed there
+    (folder / "status").touch()  # no package is installed yet
     source = f"deb [arch={release.architecture} signed-by={releases.KEYRING}] {releases.mirror()} {release.suite} main"
     (folder / "sources.list").write_text(f"{source}\n")
     options = {
@@ -100,72 +102,74 @@ def _download(release: Release, folder: Path) -> list[Path]:
 
 
 def _extract(package: Path, base: Path) -> None:
-    pack = "dpkg-deb", "--fsys-tarfile", package
+    read_archive = "dpkg-deb", "--fsys-tarfile", package
     unpack = "tar", "-C", base, "-x", "--keep-directory-symlink", "--no-same-owner"
-    with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
-        subprocess.run([*unpack, *(f"--exclude={pattern}" for pattern in USELESS)], stdin=packed.stdout, check=True)
-    if packed.returncode:
-        raise SystemExit(f"{package.name} is broken")
+    with subprocess.Popen(read_archive, stdout=subprocess.PIPE) as archive:
+        exclude = [f"--exclude={pattern}" for pattern in EXCLUDED_PATHS]
+        subprocess.run([*unpack, *exclude], stdin=archive.stdout, check=True)
+    if archive.returncode:
+        raise SystemExit(f"{package.name} is corrupt")
 
 
 def _install_requirements(release: Release, folder: Path) -> None:
-    """What `pip install mnistkit[EXTRA]` brings there, in the versions that this project was last tested with."""
-    pinned = "-c", CONSTRAINTS
+    """Install what `pip install mnistkit[EXTRA]` installs on the board, in the versions of constraints.txt."""
+    constraints = "-c", CONSTRAINTS
     if not release.system_packages:
-        with wheel() as built:
-            _pip(release, folder, *pinned, f"mnistkit[{release.extra}] @ {built.as_uri()}")
+        with build_wheel() as wheel:
+            _pip(release, folder, *constraints, f"mnistkit[{release.extra}] @ {wheel.as_uri()}")
         return
-    # No resolver would look for Debian's own numpy here; on the board pip finds it.
+    # pip does not see Debian's numpy from outside the board, so it must not resolve the dependency on numpy.
     _pip(release, folder, "--no-deps", "tflite-runtime")
-    _pip(release, folder, *pinned, *(name for name in releases.requirements() if "numpy" not in name))
+    _pip(release, folder, *constraints, *(name for name in releases.requirements() if "numpy" not in name))
 
 
 def _install_mnistkit(release: Release, folder: Path, digest: str) -> None:
-    """Its wheel, in place of the one that is there."""
+    """Replace the installed mnistkit by a wheel of the current sources."""
     (folder / "mnistkit-digest").unlink(missing_ok=True)
-    with wheel() as built:
-        _pip(release, folder, "--no-deps", "--upgrade", built)
+    with build_wheel() as wheel:
+        _pip(release, folder, "--no-deps", "--upgrade", wheel)
     (folder / "mnistkit-digest").write_text(digest)
 
 
 @contextmanager
-def wheel() -> Iterator[Path]:
-    """Mnistkit's own, of the sources as they are now."""
+def build_wheel() -> Iterator[Path]:
+    """A mnistkit wheel of the current sources, which exists until the block ends."""
     with tempfile.TemporaryDirectory(prefix="mnistkit-wheel-") as folder:
         _run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
-        (built,) = Path(folder).glob("*.whl")
-        yield built
+        (wheel,) = Path(folder).glob("*.whl")
+        yield wheel
 
 
 def _pip(release: Release, folder: Path, *arguments: object) -> None:
-    """Install wheels for that system: by this machine's pip, which is ten times as fast as the emulated one."""
+    """Install wheels for the release with this machine's pip, which is ten times as fast as the emulated one."""
     target = "--target", folder / WHEELS, "--implementation", "cp", "--python-version", release.python
     abis = f"cp{release.python.replace('.', '')}", "abi3", "none"
     tags = [f"--abi={abi}" for abi in abis] + [f"--platform={platform}" for platform in release.platforms]
-    quietly = "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"
-    _run(sys.executable, "-m", "pip", "install", *quietly, *target, *tags, "--only-binary=:all:", *arguments)
+    quiet = "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"
+    _run(sys.executable, "-m", "pip", "install", *quiet, *target, *tags, "--only-binary=:all:", *arguments)
 
 
-def _digest_of(release: Release, folder: Path) -> str:
-    """Of all that `_build` depends on; of the place too, for the launchers name it."""
-    code = [
-        (Path(__file__).parent / f"{name}.py").read_bytes() for name in ("boards", "launchers", "releases", "userland")
-    ]
-    stated = f"{folder} {release} {releases.requirements(release.extra)}".encode()
-    return files.sha256(b"\0".join([stated, CONSTRAINTS.read_bytes(), *code]))
+def _userland_digest(release: Release, folder: Path) -> str:
+    """The SHA-256 of everything that `_build` depends on, with its folder, which the launchers contain."""
+    modules = "specs", "launchers", "releases", "userland"
+    code = [(Path(__file__).parent / f"{module}.py").read_bytes() for module in modules]
+    parameters = f"{folder} {release} {releases.requirements(release.extra)}".encode()
+    return files.sha256(b"\0".join([parameters, CONSTRAINTS.read_bytes(), *code]))
 
 
-def _digest_of_mnistkit() -> str:
-    """Of all that its wheel is made of."""
-    found = [path for root in SOURCES for path in sorted((ROOT / root).rglob("*")) if path.is_file()]
-    sources = [path for path in found if "__pycache__" not in path.parts]
-    parts = [part for path in sources for part in (str(path.relative_to(ROOT)).encode(), path.read_bytes())]
-    return files.sha256(b"\0".join([(ROOT / "pyproject.toml").read_bytes(), *parts]))
+def _mnistkit_digest() -> str:
+    """The SHA-256 of all sources of the wheel."""
+    paths = (path for root in SOURCES for path in sorted((ROOT / root).rglob("*")) if path.is_file())
+    parts = [(ROOT / "pyproject.toml").read_bytes()]
+    for path in paths:
+        if "__pycache__" not in path.parts:
+            parts += [str(path.relative_to(ROOT)).encode(), path.read_bytes()]
+    return files.sha256(b"\0".join(parts))
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else builds it meanwhile."""
+    """Hold the lock that keeps two processes from building the same userland."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -177,10 +181,9 @@ def _read(path: Path) -> str | None:
 
 
 def _run(*command: object) -> None:
-    """Run it; what it says is shown where it fails."""
+    """Run a command; exits with its output if it fails."""
     words = [str(word) for word in command]
-    # What is set for this machine's Python is not for its children, which install for another.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words[:4])} …: {done.stdout}{done.stderr}".strip())
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # that of this machine
+    result = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(words[:4])} …: {result.stdout}{result.stderr}".strip())

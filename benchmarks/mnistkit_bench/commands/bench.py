@@ -85,7 +85,7 @@ def command(
     options.check_not_exists(json_path, force=force)
     baseline = records.read(baseline_path, BenchReport, MEASURE_AGAIN) if baseline_path else None
     if baseline:
-        comparison.check(baseline, this_machine(), fail_over, across_machines=across_machines)
+        comparison.check_baseline(baseline, this_machine(), fail_over, across_machines=across_machines)
     sampling = SamplingOptions(seconds, samples, processes)
     report = runner.bench(open_bundle(bundle), runtimes, sampling, threads, terminal.Terminal())
     shown: list[RenderableType] = [tables.bench_table(report), *tables.bench_remarks(report)]

@@ -1,1 +1,1 @@
-"""The commands export, inspect and diagnose."""
+"""The commands `export`, `inspect` and `diagnose`."""

@@ -9,18 +9,20 @@ import click
 from mnistkit.cli import options
 
 
-@click.command(short_help="Show what quantization did to each layer.")
+@click.command(short_help="Show the quantization error of each layer.")
 @options.bundle_argument
 @click.option(
-    "--images", type=click.IntRange(1, 1000), default=200, show_default=True, help="How many of the test images to run."
+    "--images", type=click.IntRange(1, 1000), default=200, show_default=True, help="Test images to run each model on."
 )
 @options.json_file
 def command(bundle: Path, images: int, json_path: Path | None) -> None:
-    """Show, layer by layer, what quantization did to a bundle (build/cnn/bundle by default).
+    """Show the quantization error of each layer of a bundle (build/cnn/bundle by default).
 
-    Each quantized artifact is run beside the float32 one of its format; the layer that suffered most comes first.
-    SNR is the signal-to-noise ratio: 20 dB are an error of a tenth, 40 dB of a hundredth. Clipped is the share of
-    the activations that lie outside what their type can hold.
+    Compares each quantized artifact with the float32 artifact of its format, and lists the layers with the largest
+    error first. SNR is the signal-to-noise ratio in dB: an error of 10% is 20 dB, an error of 1% is 40 dB. Activation
+    SNR is the error of quantizing the layer's activations alone, weight SNR that of its weights; cumulative SNR,
+    cosine and max error include the errors of all layers before it. Saturated is the share of the activations outside
+    the range of their type.
     """
     from mnistkit.bundle import open_bundle
     from mnistkit.cli import terminal

@@ -9,13 +9,14 @@ import click
 from mnistkit.cli import options
 
 
-@click.command(short_help="Show where a bundle or an artifact comes from.")
+@click.command(short_help="Show the metadata of a bundle or an artifact.")
 @click.argument("path", type=options.PATH, default=options.WORKSPACE / "bundle")
 @options.json_file
 def command(path: Path, json_path: Path | None) -> None:
-    """Show where a bundle (build/cnn/bundle by default) or a lone .tflite or .onnx file comes from, and what it holds.
+    """Show the metadata of a bundle (build/cnn/bundle by default), or of a single .tflite or .onnx file.
 
-    A file that mnistkit made carries its papers in itself. A bundle's checksums are checked first.
+    Every artifact stores its own metadata: source model, data, conversion. The checksums of a bundle are verified
+    first.
     """
     from mnistkit.cli import terminal
     from mnistkit_export import tables
@@ -24,9 +25,9 @@ def command(path: Path, json_path: Path | None) -> None:
         from mnistkit.bundle import open_bundle
 
         bundle = open_bundle(path)
-        terminal.write_result(bundle.manifest, json_path, *tables.bundle_facts(bundle))
+        terminal.write_result(bundle.manifest, json_path, *tables.bundle_metadata(bundle))
     else:
         from mnistkit_export.inspection import inspect
 
-        found = inspect(path)
-        terminal.write_result(found, json_path, tables.file_facts(found))
+        inspection = inspect(path)
+        terminal.write_result(inspection, json_path, tables.file_metadata(inspection))

@@ -1,10 +1,12 @@
-"""Exact work on the Keras model before it is converted: the same answers from a graph that runtimes like better."""
+"""Optimizes the graph of a Keras model before conversion, without changing its outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from mnistkit.training import keras_models
 from mnistkit.training.keras_models import KerasModel, import_keras
@@ -17,48 +19,48 @@ TRAINING_LAYERS = ("ActivityRegularization", "AlphaDropout", "Dropout", "Gaussia
                  "SpatialDropout2D", "AugMix", "CutMix", "MixUp", "RandAugment")  # fmt: skip
 
 
-def remove_training_layers(stages: list[LayerSpec]) -> list[LayerSpec]:
-    """The stages without those that do something in training alone."""
-    return [stage for stage in stages if not _for_training(stage.name)]
+def remove_training_layers(layers: list[LayerSpec]) -> list[LayerSpec]:
+    """Remove the layers that have no effect in inference."""
+    return [layer for layer in layers if not _is_training_layer(layer.kind)]
 
 
-def _for_training(kind: str) -> bool:
-    # RandomCrop crops at its middle where nothing is trained.
+def _is_training_layer(kind: str) -> bool:
+    # In inference, RandomCrop crops at the center.
     return kind in TRAINING_LAYERS or (kind.startswith("Random") and kind != "RandomCrop")
 
 
+FREEZE_SHAPES = "shapes frozen"
 PASSES: dict[str, Callable[[list[LayerSpec]], list[LayerSpec]]] = {
-    "training leftovers removed": remove_training_layers,
-    "scales and normalisations folded into weights": fold,
-    "dead borders cropped": crop,
+    "training-only layers removed": remove_training_layers,
+    "scaling and batch normalization folded": fold,
+    "unused borders cropped": crop,
 }
-FREEZE_SHAPES = "shapes made constant"
 
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that gives the same outputs, ready for the converters, and what was done to it."""
+    """A copy of a model that is ready for conversion, with the same outputs."""
 
     model: KerasModel
-    layers: tuple[str, ...]  # their traceable names
-    passes: tuple[str, ...]
+    layers: tuple[str, ...]  # converter names
+    passes: tuple[str, ...]  # that changed it
 
 
 def optimize(model: KerasModel) -> PreparedModel:
-    """A copy of the model, leaner. Only shapes are made constant where its layers don't stand in one line."""
-    steps = [FREEZE_SHAPES]
-    lean = model
-    if stages := to_layer_specs(model):
-        for name, step in PASSES.items():
-            before, stages = stages, step(stages)
-            if stages != before:
-                steps.append(name)
-        lean = rebuild(stages, tuple(model.inputs[0].shape[1:]), model.name)
-    return _copy(lean, _replaced, tuple(steps))
+    """Optimize a copy of the model. If its layers do not form a sequence, only shapes are frozen."""
+    applied = [FREEZE_SHAPES]
+    optimized = model
+    if layers := to_layer_specs(model):
+        for name, apply in PASSES.items():
+            before, layers = layers, apply(layers)
+            if layers != before:
+                applied.append(name)
+        optimized = rebuild(layers, tuple(model.inputs[0].shape[1:]), model.name)
+    return _copy(optimized, _freeze_shapes, tuple(applied))
 
 
 def with_softmax(model: KerasModel) -> KerasModel:
-    """The model, which ends in logits, with a softmax after them."""
+    """Append a softmax to a model that outputs logits."""
     keras = import_keras()
     softmax = keras.layers.Softmax(name="softmax")
     if isinstance(model, keras.Sequential):
@@ -67,66 +69,64 @@ def with_softmax(model: KerasModel) -> KerasModel:
 
 
 def copy_unchanged(model: KerasModel) -> PreparedModel:
-    """A copy of the model as it is, to compare with."""
-    return _copy(model, _renamed, ())
+    """Copy the model without optimization."""
+    return _copy(model, _rename, ())
 
 
-def _copy(model: KerasModel, change: Callable[[Any], Any], steps: tuple[str, ...]) -> PreparedModel:
-    copy = import_keras().models.clone_model(model, clone_function=change, recursive=True)
+def _copy(model: KerasModel, copy_layer: Callable[[Any], Any], passes: tuple[str, ...]) -> PreparedModel:
+    copy = import_keras().models.clone_model(model, clone_function=copy_layer, recursive=True)
     keras_models.set_weights(copy, model.get_weights())
-    return PreparedModel(copy, tuple(_names(copy)), steps)
+    return PreparedModel(copy, tuple(_layer_names(copy)), passes)
 
 
-def _names(model: KerasModel) -> Iterator[str]:
+def _layer_names(model: KerasModel) -> Iterator[str]:
     for layer in model.layers:
-        yield from _names(layer) if hasattr(layer, "layers") else [layer.name]
+        yield from _layer_names(layer) if hasattr(layer, "layers") else [layer.name]
 
 
-def _renamed(layer: Any, kind: Any = None) -> Any:
-    return (kind or type(layer)).from_config(
-        layer.get_config() | {"name": to_converter_name(layer.name), "dtype": "float32"}
-    )
+def _rename(layer: Any, layer_class: Any = None) -> Any:
+    config = layer.get_config() | {"name": to_converter_name(layer.name), "dtype": "float32"}
+    return (layer_class or type(layer)).from_config(config)
 
 
-def _replaced(layer: Any) -> Any:
-    """The layer, or one that says the same in operators that convert well."""
+def _freeze_shapes(layer: Any) -> Any:
+    """Copy the layer; replace its computation if the converters would compute shapes or statistics at run time."""
     layers = import_keras().layers
     calls = {
         layers.Flatten: _flatten,
         layers.Normalization: _normalize,
         layers.UnitNormalization: _unit_normalize,
     }
-    kind: Any = type(layer)
-    if kind in calls and getattr(layer, "data_format", "") != "channels_first":  # that one transposes as well
-        kind = type(kind.__name__, (kind,), {"call": calls[kind]})
-    return _renamed(layer, kind)
+    layer_class: Any = type(layer)
+    # Flatten also transposes if channels come first.
+    if layer_class in calls and getattr(layer, "data_format", "") != "channels_first":
+        layer_class = type(layer_class.__name__, (layer_class,), {"call": calls[layer_class]})
+    return _rename(layer, layer_class)
 
 
 def _flatten(layer: Any, inputs: Any) -> Any:
-    """As a reshape to the constant (-1, n).
+    """Flatten with a reshape to the constant shape (-1, n).
 
-    Keras reads the batch from the input instead. That leaves shape arithmetic in the graph, which splits
-    the delegate in two, or, at a fixed batch, a constant that forbids any other.
+    Keras computes the batch size from the input: this adds shape arithmetic to the graph, which splits it into two
+    delegate partitions, or, for a fixed batch size, a constant that prevents other batch sizes.
     """
     return import_keras().ops.reshape(inputs, (-1, layer.compute_output_shape(inputs.shape)[1]))
 
 
 def _normalize(layer: Any, inputs: Any) -> Any:
-    """With mean and variance as constants of the graph: what a layer keeps as tensors, ONNX takes for inputs."""
-    import numpy as np
-
-    mean, variance = (np.asarray(part) for part in (layer.mean, layer.variance))
-    deviation = np.maximum(np.sqrt(variance), 1e-7)  # Keras's own epsilon
+    """Normalize with constants: the converter to ONNX turns tensors that a layer keeps into inputs of the model."""
+    mean, variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    deviation = np.maximum(np.sqrt(variance), 1e-7)  # the epsilon of Keras
     return inputs * deviation + mean if layer.invert else (inputs - mean) * (1 / deviation)
 
 
 def _unit_normalize(layer: Any, inputs: Any) -> Any:
-    """As x · rsqrt(max(Σx², ε²)), which is Keras's x · min(rsqrt(Σx²), 1/ε).
+    """Compute x · rsqrt(max(Σx², ε²)), which equals Keras's x · min(rsqrt(Σx²), 1/ε).
 
-    LiteRT's rsqrt of 0 is no number, and along the last axis this is the form that becomes one operator.
+    LiteRT's rsqrt(0) is not a number, and this form becomes a single operator along the last axis.
     """
     import tensorflow as tf
 
-    epsilon = 1e-12  # Keras's own
+    epsilon = 1e-12  # the epsilon of Keras
     squares = tf.reduce_sum(tf.square(inputs), axis=layer.axis, keepdims=True)
     return inputs * tf.math.rsqrt(tf.maximum(squares, epsilon**2))

@@ -1,128 +1,121 @@
-"""Folds scales and shifts into the weights beside them: a rescaling, a batch normalisation.
+"""Folds rescaling and batch normalization into the weights of neighboring layers.
 
-Each maps channel c of a value x to scale[c]·x + shift[c], so a linear layer before or after can do it for nothing:
+Both compute scale[c]·x + shift[c] for each channel c, which a linear layer W before or after can absorb:
 
-    before  W(x) → scale·W(x) + shift         weights times scale along their outputs, bias·scale + shift
-    after   W(scale·x + shift)                weights times scale along their inputs, bias + W(shift)
+    before: scale·W(x) + shift: weights times scale along their outputs, new bias = bias·scale + shift
+    after:  W(scale·x + shift): weights times scale along their inputs, new bias = bias + W(shift)
 
-The second holds at the border of an image only where nothing is padded, or where the shift is zero.
+The second is exact at the borders of an image only if the layer does not pad, or the shift is zero.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit_export.passes.sequential import LayerSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 LINEAR = ("Conv2D", "Dense", "DepthwiseConv2D")
 
 
 @dataclass(frozen=True)
-class Affine:
-    """scale·x + shift, float64 [channels]."""
+class ScaleAndShift:
+    """The map scale·x + shift, float64 [channels]."""
 
     scale: NDArray[np.float64]
     shift: NDArray[np.float64]
 
 
-def fold(stages: list[LayerSpec]) -> list[LayerSpec]:
-    """The stages with every scale and shift gone that a neighbour can take over."""
+def fold(layers: list[LayerSpec]) -> list[LayerSpec]:
+    """Remove every rescaling and batch normalization that a neighboring layer can absorb."""
     folded: list[LayerSpec] = []
-    pending = list(stages)
-    while pending:
-        stage = pending.pop(0)
-        affine = _affine(stage)
-        if affine and folded and (taken := _fold_into_outputs(folded[-1], affine)):
-            folded[-1] = taken
-        elif affine and (after := _fold_into_inputs(affine, pending)):
-            pending = after
+    remaining = list(layers)
+    while remaining:
+        layer = remaining.pop(0)
+        scaling = _scale_and_shift(layer)
+        if scaling and folded and (previous := _fold_into_outputs(folded[-1], scaling)):
+            folded[-1] = previous
+        elif scaling and (following := _fold_into_inputs(scaling, remaining)):
+            remaining = following
         else:
-            folded.append(stage)
+            folded.append(layer)
     return folded
 
 
-def _affine(stage: LayerSpec) -> Affine | None:
-    """What the stage does, where that is no more than a scale and a shift for each channel."""
-    import numpy as np
-
-    channels = stage.input_shape[-1]
-    match stage.name:
+def _scale_and_shift(layer: LayerSpec) -> ScaleAndShift | None:
+    """The scale and shift of each channel that the layer computes; None if it computes anything else."""
+    channels = layer.input_shape[-1]
+    match layer.kind:
         case "Rescaling":
-            layer = stage.kind.from_config(stage.config)
-            scale, shift = (np.asarray(part, np.float64) for part in (layer.scale, layer.offset))
+            rescaling = layer.layer_class.from_config(layer.config)
+            scale, shift = np.asarray(rescaling.scale, np.float64), np.asarray(rescaling.offset, np.float64)
             if scale.size not in (1, channels) or shift.size not in (1, channels):
                 return None
-        case "BatchNormalization" if stage.config["axis"] in (-1, len(stage.input_shape)):
-            scale, shift = _of_batch_norm(stage)
+        case "BatchNormalization" if layer.config["axis"] in (-1, len(layer.input_shape)):
+            scale, shift = _of_batch_normalization(layer)
         case _:
             return None
-    return Affine(np.broadcast_to(scale.ravel(), channels), np.broadcast_to(shift.ravel(), channels))
+    return ScaleAndShift(np.broadcast_to(scale.ravel(), channels), np.broadcast_to(shift.ravel(), channels))
 
 
-def _of_batch_norm(stage: LayerSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """γ·(x − mean)/√(variance + ε) + β, after Ioffe and Szegedy, 2015 (https://arxiv.org/abs/1502.03167)."""
-    import numpy as np
+def _of_batch_normalization(layer: LayerSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scale and shift of γ·(x − mean)/√(variance + ε) + β.
 
-    weights = [weight.astype(np.float64) for weight in stage.weights]
+    Source: Ioffe and Szegedy, 2015 (https://arxiv.org/abs/1502.03167).
+    """
+    weights = [weight.astype(np.float64) for weight in layer.weights]
     variance, mean = weights.pop(), weights.pop()
-    beta = weights.pop() if stage.config["center"] else np.zeros_like(mean)
-    gamma = weights.pop() if stage.config["scale"] else np.ones_like(mean)
-    scale = gamma / np.sqrt(variance + stage.config["epsilon"])
+    beta = weights.pop() if layer.config["center"] else np.zeros_like(mean)
+    gamma = weights.pop() if layer.config["scale"] else np.ones_like(mean)
+    scale = gamma / np.sqrt(variance + layer.config["epsilon"])
     return scale, beta - mean * scale
 
 
-def _is_linear(stage: LayerSpec) -> bool:
-    """Whether the stage is weights and a bias alone, in the layout that this module knows."""
-    layout = stage.config.get("data_format", "channels_last") == "channels_last" and stage.config.get("groups", 1) == 1
-    return stage.name in LINEAR and layout and not stage.config.get("lora_rank") and len(stage.weights) <= 2
+def _is_linear(layer: LayerSpec) -> bool:
+    """Whether the layer has only a kernel and a bias, in the memory layout that this module supports."""
+    config = layer.config
+    is_supported = config.get("data_format", "channels_last") == "channels_last" and config.get("groups", 1) == 1
+    return layer.kind in LINEAR and is_supported and not config.get("lora_rank") and len(layer.weights) <= 2
 
 
-def _fold_into_outputs(stage: LayerSpec, affine: Affine) -> LayerSpec | None:
-    """The linear stage with what follows it folded in; None where its activation stands between them."""
-    if not _is_linear(stage) or stage.config["activation"] != "linear":
+def _fold_into_outputs(layer: LayerSpec, scaling: ScaleAndShift) -> LayerSpec | None:
+    """The layer with the scaling after it folded in; None if the layer is not linear or has an activation."""
+    if not _is_linear(layer) or layer.config["activation"] != "linear":
         return None
-    kernel, bias = _kernel_and_bias(stage)
-    scale = affine.scale
-    if stage.name == "DepthwiseConv2D":  # its outputs are (channel, multiplier), in that order
+    kernel, bias = _kernel_and_bias(layer)
+    scale = scaling.scale
+    if layer.kind == "DepthwiseConv2D":  # its last two axes are channel and multiplier
         scale = scale.reshape(kernel.shape[-2:])
-    return _with_weights(stage, kernel * scale, bias * affine.scale + affine.shift)
+    return _with_weights(layer, kernel * scale, bias * scaling.scale + scaling.shift)
 
 
-def _fold_into_inputs(affine: Affine, stages: list[LayerSpec]) -> list[LayerSpec] | None:
-    """The stages with the affine folded into the inputs of the first linear one; None where it can't be."""
-    import numpy as np
-
-    if not stages:
+def _fold_into_inputs(scaling: ScaleAndShift, layers: list[LayerSpec]) -> list[LayerSpec] | None:
+    """The layers with the scaling before them folded into the first linear one; None if that is not possible."""
+    if not layers:
         return None
-    first, *rest = stages
-    if first.name == "Flatten" and first.config["data_format"] == "channels_last":
-        positions = first.output_shape[0] // len(affine.scale)
-        after = _fold_into_inputs(Affine(*(np.tile(part, positions) for part in (affine.scale, affine.shift))), rest)
-        return [first, *after] if after else None
-    unpadded = first.config.get("padding", "valid") == "valid" or not affine.shift.any()
-    if not _is_linear(first) or not unpadded:
+    first, *rest = layers
+    if first.kind == "Flatten" and first.config["data_format"] == "channels_last":
+        positions = first.output_shape[0] // len(scaling.scale)
+        flat = ScaleAndShift(np.tile(scaling.scale, positions), np.tile(scaling.shift, positions))
+        folded = _fold_into_inputs(flat, rest)
+        return [first, *folded] if folded else None
+    is_exact = first.config.get("padding", "valid") == "valid" or not scaling.shift.any()
+    if not _is_linear(first) or not is_exact:
         return None
     kernel, bias = _kernel_and_bias(first)
-    summed = (0, 1) if first.name == "DepthwiseConv2D" else tuple(range(kernel.ndim - 1))
-    shifted = (kernel * affine.shift[:, None]).sum(axis=summed).ravel()
-    return [_with_weights(first, kernel * affine.scale[:, None], bias + shifted), *rest]
+    summed_axes = (0, 1) if first.kind == "DepthwiseConv2D" else tuple(range(kernel.ndim - 1))
+    shifted = (kernel * scaling.shift[:, None]).sum(axis=summed_axes).ravel()
+    return [_with_weights(first, kernel * scaling.scale[:, None], bias + shifted), *rest]
 
 
-def _kernel_and_bias(stage: LayerSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    import numpy as np
-
-    kernel = stage.weights[0].astype(np.float64)
-    bias = stage.weights[1].astype(np.float64) if stage.config["use_bias"] else np.zeros(stage.output_shape[-1])
+def _kernel_and_bias(layer: LayerSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    kernel = layer.weights[0].astype(np.float64)
+    bias = layer.weights[1].astype(np.float64) if layer.config["use_bias"] else np.zeros(layer.output_shape[-1])
     return kernel, bias
 
 
-def _with_weights(stage: LayerSpec, kernel: NDArray[np.float64], bias: NDArray[np.float64]) -> LayerSpec:
-    import numpy as np
-
-    config = stage.config | {"use_bias": True}
-    return replace(stage, config=config, weights=(kernel.astype(np.float32), bias.astype(np.float32)))
+def _with_weights(layer: LayerSpec, kernel: NDArray[np.float64], bias: NDArray[np.float64]) -> LayerSpec:
+    config = layer.config | {"use_bias": True}
+    return replace(layer, config=config, weights=(kernel.astype(np.float32), bias.astype(np.float32)))

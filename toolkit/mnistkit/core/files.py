@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read without trust."""
+"""Atomic writes, and reads that trust no file."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _REMEDIES = {
-    errno.ENOSPC: "free some space or choose another place",
-    errno.EDQUOT: "free some space or choose another place",
-    errno.EFBIG: "raise the file size limit (ulimit -f) or choose another place",
+    errno.ENOSPC: "free some space or choose another path",
+    errno.EDQUOT: "free some space or choose another path",
+    errno.EFBIG: "raise the file size limit (ulimit -f) or choose another path",
     errno.ENOENT: "check the path",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENOTDIR: "name a folder, not a file",
+    errno.EISDIR: "pass a file, not a folder",
+    errno.ENOTDIR: "pass a folder, not a file",
 }
 
 
 def storage_error(action: str, path: Path, error: OSError) -> StorageError:
-    """The error that tells the user why `path` can't be read or written."""
+    """The StorageError for an OSError on `path`; `action` is a verb such as "read" or "write"."""
     reason = error.strerror or one_line(error)
     remedy = _REMEDIES.get(error.errno or 0, "check the path and its permissions")
     return StorageError(f"cannot {action} {path}: {reason}", remedy)
 
 
 def _temporary_sibling(path: Path) -> Path:
-    # The suffix stays last, because Keras picks the format by it.
+    # Keeps the suffix: Keras chooses the file format by it.
     return path.with_name(f".tmp-{os.getpid()}-{path.name}")
 
 
@@ -57,9 +57,9 @@ def _flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes that name if the block succeeds, else it goes.
+    """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds, else remove it.
 
-    Raises StorageError where the block or the renaming meets an OSError.
+    Creates missing parent folders. Raises StorageError if the block or the rename raises an OSError.
     """
     temporary = _temporary_sibling(path)
     try:
@@ -76,12 +76,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: the old one stays whole until the new one is complete."""
-    path = path.resolve()  # "." has no siblings
+    """Yield an empty temporary folder next to `path`; rename it to `path` if the block succeeds, else remove it.
+
+    An existing folder stays intact until the new one is complete. Creates missing parent folders. Raises StorageError
+    if the block or a rename raises an OSError.
+    """
+    path = path.resolve()  # "." has no name to derive the temporary names from
     temporary, old = _temporary_sibling(path), path.with_name(f".old-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # what a killed process of the same number left
+        _remove(temporary)  # left by a killed process that had the same process ID
         _remove(old)
         temporary.mkdir()
         yield temporary
@@ -91,7 +95,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         try:
             temporary.rename(path)
-        except BaseException:  # an interrupt too: `old` goes below
+        except BaseException:  # also KeyboardInterrupt: `old` is removed below
             if old.exists() and not path.exists():
                 old.rename(path)
             raise
@@ -104,7 +108,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`: atomically, unless that is a device or a pipe, which must not be replaced."""
+    """Write `content` to `path`: atomically, or in place if `path` is a device or a pipe."""
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as file:
             file.write(content)
@@ -114,7 +118,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove the file at `path`, where there is one; raises StorageError."""
+    """Remove the file at `path` if it exists; raises StorageError."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -122,7 +126,7 @@ def remove(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of `path`; raises StorageError."""
+    """The content of the file at `path`; raises StorageError."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -130,7 +134,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def check_readable(path: Path) -> None:
-    """Raise StorageError unless `path` is a file that can be read: said before anything slow begins."""
+    """Raise StorageError if `path` is not a readable file. For use before slow work."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -138,12 +142,12 @@ def check_readable(path: Path) -> None:
 
 
 def sha256(content: bytes | memoryview) -> str:
-    """The SHA-256 of `content`, in hexadecimal."""
+    """The SHA-256 of `content`, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of the file at `path`, read piece by piece; raises StorageError."""
+    """The SHA-256 of the file at `path`, hexadecimal, read in chunks; raises StorageError."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,7 +156,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
-    """The SHA-256 over the dtypes, shapes and contents of arrays."""
+    """The SHA-256 of the dtypes, shapes and contents of arrays, hexadecimal."""
     import numpy as np
 
     digest = hashlib.sha256()
@@ -163,32 +167,33 @@ def sha256_of_arrays(*arrays: NDArray[Any]) -> str:
 
 
 def write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write `arrays` as a compressed npz, atomically; the same arrays give the same bytes."""
+    """Write `arrays` as a compressed npz, atomically; equal arrays make equal bytes. Raises StorageError."""
     import numpy as np
 
     content = io.BytesIO()
-    # numpy stamps every member with zipfile's fixed date of 1980, so the bytes depend on the arrays alone.
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # "allow_pickle" is no key of ours
+    # numpy dates every member 1980, so the bytes depend on the arrays alone.
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # no key is "allow_pickle"
     write_bytes(path, content.getvalue())
 
 
 def read_npz(path: Path, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """The arrays `keys` of an npz, never unpickling.
+    """The arrays named `keys` of an npz, read without unpickling.
 
-    Raises StorageError where the file can't be read and ValueError, in one line, where it is no such npz.
+    Raises StorageError if the file can't be read, and ValueError with a one-line message if it is not a valid npz file
+    or an array is missing.
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
             if missing := [key for key in keys if key not in names]:
-                raise ValueError(f"it has no array {', '.join(missing)} (found {_names(names)})")
+                raise ValueError(f"the file has no array {', '.join(missing)} (found: {_summarize(names)})")
             return {key: _read_array(archive, key) for key in keys}
     except OSError as error:
         raise storage_error("read", path, error) from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"it is not a whole npz file ({error})") from error
+        raise ValueError(f"not a valid npz file ({error})") from error
     except (MemoryError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
-        raise ValueError(f"it holds an impossible array ({type(error).__name__})") from error
+        raise ValueError(f"the file contains an invalid array ({type(error).__name__})") from error
 
 
 def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
@@ -199,6 +204,8 @@ def _read_array(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
     return array
 
 
-def _names(names: set[str]) -> str:
-    shown = sorted(names)[:6]
-    return ", ".join(shown) + (", …" if len(names) > len(shown) else "") if shown else "none"
+def _summarize(names: set[str]) -> str:
+    if not names:
+        return "none"
+    first = sorted(names)[:6]
+    return ", ".join(first) + (", …" if len(names) > len(first) else "")

@@ -9,7 +9,7 @@ Z = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
 
 @dataclass(frozen=True)
 class Interval:
-    """The interval from `low` to `high`."""
+    """A confidence interval from `low` to `high`."""
 
     low: float
     high: float

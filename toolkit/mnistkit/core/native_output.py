@@ -1,4 +1,4 @@
-"""Keeps the log lines of native libraries, which write straight to file descriptor 2, off the user's screen."""
+"""Keeps the log lines of native libraries, which write directly to file descriptor 2, off the terminal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _disabled = False
 
 
 def disable_suppression() -> None:
-    """From now on `swallowed` swallows nothing: for a process whose output nobody sees anyway."""
-    global _disabled  # noqa: PLW0603  # it holds for the process, as file descriptors do
+    """Make `suppress_output` do nothing in this process, e.g. in a worker whose parent reads its standard error."""
+    global _disabled  # noqa: PLW0603  # file descriptors are global to the process too
     _disabled = True
 
 
 @contextlib.contextmanager
 def suppress_output(*descriptors: int) -> Iterator[None]:
-    """Swallow what the block writes to these file descriptors (2 where none is named).
+    """Discard everything that the process writes to these file descriptors during the block; 2 by default.
 
-    For the whole process, so enter it on the main thread only. What talks to the user meanwhile does it `beside`.
+    Affects all threads, so enter it on the main thread only. A `duplicate_stream` still reaches the terminal.
     """
     if _disabled:
         yield
@@ -34,7 +34,7 @@ def suppress_output(*descriptors: int) -> Iterator[None]:
 
 
 def duplicate_stream(stream: TextIO) -> TextIO:
-    """The stream once more, on a descriptor of its own, which `swallowed` leaves alone."""
+    """A copy of the stream on its own file descriptor, which `suppress_output` does not affect."""
     return os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 

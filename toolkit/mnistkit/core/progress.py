@@ -1,4 +1,4 @@
-"""What the library says of work under way, without knowing who listens."""
+"""How the library reports progress, without depending on a terminal."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of each piece of work: its name, how much it is, and how far it has come."""
+    """Receives progress reports."""
 
     def task(self, name: str, total: float | None = None) -> AbstractContextManager[Callable[[float], None]]:
-        """Enter it while the work runs; call what it yields with each amount done."""
+        """A context for a task; call the function that it yields with each amount done, out of `total`."""
 
     def log(self, line: str) -> None:
-        """One line that the user should see now."""
+        """Show one line now."""
 
 
 class Silent:
-    """A Progress that nobody listens to."""
+    """A Progress that discards all reports."""
 
     def task(self, name: str, total: float | None = None) -> AbstractContextManager[Callable[[float], None]]:
-        """Listen to nothing."""
+        """A context that reports nothing."""
         return nullcontext(lambda amount: None)
 
     def log(self, line: str) -> None:
-        """Say nothing."""
+        """Discard the line."""
 
 
 SILENT = Silent()

@@ -1,4 +1,4 @@
-# Which Pythons this project runs on. Read by tools/preflight.py under any Python, however old, so it
-# holds two assignments and nothing else.
+# The Python versions that mnistkit supports. tools/preflight.py imports this file under any Python, however old,
+# so it contains two assignments and nothing else.
 OLDEST = (3, 11)
 NEWEST_FOR_TENSORFLOW = (3, 13)

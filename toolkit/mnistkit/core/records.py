@@ -1,7 +1,7 @@
-"""Dataclasses to JSON and back, checked field by field.
+"""Dataclasses to JSON and back, validated field by field.
 
-A record that is written names its schema and version. Reading it back never trusts the file: every
-field is checked against the annotation of the dataclass, so what comes out has the types it claims.
+A written record names its schema and version. Reading trusts no file: each value is checked against the annotation of
+its field, so every field of the result has its declared type.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, Union
 
 from mnistkit.core import files
 from mnistkit.core.errors import RecordError, one_line
 
+TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer", bool: "a boolean"}
+MAX_EXCERPT_CHARACTERS = 40
+
 
 class Record:
-    """Base of the dataclasses that are files: what they hold, and in which version."""
+    """Base class of the dataclasses that are stored as JSON, with the name and version of their schema."""
 
     schema: ClassVar[str]
     version: ClassVar[int]
@@ -30,18 +32,18 @@ R = TypeVar("R", bound=Record)
 
 
 def to_json(record: Record) -> str:
-    """The record as indented JSON, its schema and version first; the same record gives the same text."""
-    return json.dumps(_entries(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """The record as indented JSON, schema and version first. Equal records make equal text."""
+    return json.dumps(_to_dict(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_line(record: Record) -> str:
-    """The same on one line, as short as it goes."""
-    return json.dumps(_entries(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """The record as compact JSON on one line."""
+    return json.dumps(_to_dict(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _entries(record: Record) -> dict[str, Any]:
-    body: dict[str, Any] = dataclasses.asdict(record)  # type: ignore[call-overload]  # every Record is a dataclass
-    return {"schema": f"mnistkit.{record.schema}", "version": record.version} | body
+def _to_dict(record: Record) -> dict[str, Any]:
+    fields: dict[str, Any] = dataclasses.asdict(record)  # type: ignore[call-overload]  # every Record is a dataclass
+    return {"schema": f"mnistkit.{record.schema}", "version": record.version} | fields
 
 
 def write(path: Path, record: Record) -> None:
@@ -50,23 +52,23 @@ def write(path: Path, record: Record) -> None:
 
 
 def read(path: Path, kind: type[R], remedy: str) -> R:
-    """The record of this kind in `path`.
+    """Read a record of type `kind` from `path`.
 
-    Raises StorageError where it can't be read and RecordError, with `remedy`, where it is no such record.
+    Raises StorageError if the file can't be read, and RecordError with `remedy` if it is not a valid record.
     """
     return parse(files.read_bytes(path), kind, str(path), remedy)
 
 
 def parse(content: bytes, kind: type[R], name: str, remedy: str) -> R:
-    """The record of this kind in `content`, which came from `name`; raises RecordError."""
+    """Parse a record of type `kind`; `name` is the source of `content`. Raises RecordError."""
     try:
         value = json.loads(content)
         if not isinstance(value, dict) or value.get("schema") != f"mnistkit.{kind.schema}":
-            raise ValueError(f'it does not say "schema": "mnistkit.{kind.schema}"')
+            raise ValueError(f'"schema" is not "mnistkit.{kind.schema}"')
         version = decode(int, value.get("version"), "version")
         if version > kind.version:
             raise RecordError(
-                f"{name} was made by a newer mnistkit (version {version}, this one reads {kind.version})",
+                f"{name} was written by a newer mnistkit (record version {version}, newest supported {kind.version})",
                 "upgrade mnistkit",
             )
         record: R = decode(kind, value, "")
@@ -75,32 +77,35 @@ def parse(content: bytes, kind: type[R], name: str, remedy: str) -> R:
         raise RecordError(f"{name} is not a {kind.schema} record: {one_line(error)}", remedy) from error
 
 
-def decode(kind: Any, value: object, where: str) -> Any:
-    """`value`, as read from JSON, as the annotated type `kind`; raises ValueError naming the place `where`."""
+def decode(kind: Any, value: object, location: str) -> Any:
+    """Convert a JSON value to the annotated type `kind`.
+
+    Raises ValueError with `location`, such as "artifacts[0].file", if the value does not have that type.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(kind, value, where)
+        return _decode_dataclass(kind, value, location)
     if origin is tuple:
-        items = _expect(list, value, where)
-        return tuple(decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+        items = _expect(list, value, location)
+        return tuple(decode(arguments[0], item, f"{location}[{i}]") for i, item in enumerate(items))
     if origin is dict:
-        entries = _expect(dict, value, where)
-        return {key: decode(arguments[1], item, f"{where}.{key}") for key, item in entries.items()}
+        entries = _expect(dict, value, location)
+        return {key: decode(arguments[1], item, f"{location}.{key}") for key, item in entries.items()}
     if origin in (Union, types.UnionType):
-        return _decode_union(arguments, value, where)
+        return _decode_optional(arguments, value, location)
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{where} is {_shown(value)}, not one of {', '.join(map(str, arguments))}")
+            raise ValueError(f"{location} is {_excerpt(value)}, not one of {', '.join(map(str, arguments))}")
         return value
     if kind is float:
-        return _decode_float(value, where)
-    return _expect(kind, value, where)
+        return _decode_float(value, location)
+    return _expect(kind, value, location)
 
 
-def _decode_dataclass(kind: Any, value: object, where: str) -> Any:
-    entries = _expect(dict, value, where or "the whole")
+def _decode_dataclass(kind: Any, value: object, location: str) -> Any:
+    entries = _expect(dict, value, location or "the record")
     hints = typing.get_type_hints(kind)
-    prefix = f"{where}." if where else ""
+    prefix = f"{location}." if location else ""
     arguments = {}
     for field in dataclasses.fields(kind):
         if field.name in entries:
@@ -110,26 +115,25 @@ def _decode_dataclass(kind: Any, value: object, where: str) -> Any:
     return kind(**arguments)
 
 
-def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> Any:
+def _decode_optional(kinds: tuple[Any, ...], value: object, location: str) -> Any:
     if value is None and type(None) in kinds:
         return None
     (kind,) = (kind for kind in kinds if kind is not type(None))
-    return decode(kind, value, where)
+    return decode(kind, value, location)
 
 
-def _decode_float(value: object, where: str) -> float:
+def _decode_float(value: object, location: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{where} is {_shown(value)}, not a number")
+        raise ValueError(f"{location} is {_excerpt(value)}, not a finite number")
     return float(value)
 
 
-def _expect(kind: Any, value: object, where: str) -> Any:
-    names: Mapping[Any, str] = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "a bool"}
+def _expect(kind: Any, value: object, location: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{where} is {_shown(value)}, not {names[kind]}")
+        raise ValueError(f"{location} is {_excerpt(value)}, not {TYPE_NAMES[kind]}")
     return value
 
 
-def _shown(value: object) -> str:
+def _excerpt(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    return text if len(text) <= MAX_EXCERPT_CHARACTERS else f"{text[: MAX_EXCERPT_CHARACTERS - 1]}…"

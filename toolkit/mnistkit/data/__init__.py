@@ -1,1 +1,1 @@
-"""The images that networks are trained and tested on."""
+"""Data sets: MNIST and its sources, npz and IDX files, sampling."""

@@ -1,29 +1,28 @@
-"""Any data set in the Keras npz layout (x_train, y_train, x_test, y_test) or MNIST's, checked before it is used."""
+"""Data sets as Keras-style npz files (x_train, y_train, x_test, y_test) or IDX files, validated on loading."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import files
 from mnistkit.core.errors import DataError
 from mnistkit.data import idx
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 LAYOUT = (
-    "it must hold x_train and x_test, whole pixel values 0 to 255 of shape [N, height, width] or "
+    "provide x_train and x_test, integer pixel values 0 to 255 of shape [N, height, width] or "
     "[N, height, width, channels], and y_train and y_test, a class number for each image"
 )
 
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """Some images, uint8 [N, height, width, channels], and their labels, int64 [N]."""
+    """Images, uint8 [N, height, width, channels], and their labels, int64 [N]."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -31,7 +30,7 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, uint8 [N, height, width, channels] with raw pixel values, and labels, int64 [N]."""
+    """Images, uint8 [N, height, width, channels] with raw pixel values 0 to 255, and labels, int64 [N]."""
 
     name: str
     x_train: NDArray[np.uint8]
@@ -40,21 +39,23 @@ class Dataset:
     y_test: NDArray[np.int64]
 
     def hold_out(self, which: str) -> tuple[LabeledImages, LabeledImages | None]:
-        """The training images, and a sixth of them held out: the "first", the "last", or "none".
+        """Split the training images into training and validation: the "first" or "last" sixth, or "none".
 
-        That is 10,000 of MNIST's 60,000. Raises DataError where it would leave one part empty.
+        A sixth is 10,000 of MNIST's 60,000. Raises DataError if the validation part would be empty.
         """
         count = len(self.x_train) // 6
         if which == "none":
             return LabeledImages(self.x_train, self.y_train), None
         if count == 0:
-            raise DataError(f"a sixth of {len(self.x_train)} training images is none", "train with --validation none")
+            raise DataError(
+                f"{len(self.x_train)} training images are too few to hold out a sixth", "train with --validation none"
+            )
         parts = (slice(count, None), slice(count)) if which == "first" else (slice(-count), slice(-count, None))
         training, held_out = (LabeledImages(self.x_train[part], self.y_train[part]) for part in parts)
         return training, held_out
 
     def pick(self, first: int, count: int, *, test: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """`count` images from index `first` on, fewer where they end, and their labels; raises DataError."""
+        """At most `count` images and labels from index `first` on; raises DataError if `first` is out of range."""
         images, labels = (self.x_test, self.y_test) if test else (self.x_train, self.y_train)
         check_index(first, len(images))
         return images[first : first + count], labels[first : first + count]
@@ -67,50 +68,49 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """The number of classes: one more than the largest training label."""
+        """The number of classes: the largest training label plus one."""
         return int(self.y_train.max()) + 1
 
     @property
     def digest(self) -> str:
-        """A SHA-256 over the shapes and contents of the four arrays."""
+        """The SHA-256 of the four arrays."""
         return files.sha256_of_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
 
 def check_index(index: int, count: int) -> None:
-    """Raise DataError unless there is an image of this index among `count`."""
+    """Raise DataError if `index` is not an index of `count` images."""
     if not 0 <= index < count:
-        raise DataError(f"there is no image {index}", f"choose one from 0 to {count - 1}")
+        raise DataError(f"image index {index} is out of range", f"choose one from 0 to {count - 1}")
 
 
 def load(path: Path) -> Dataset:
-    """The data set in an npz file, or in a folder of four IDX files with MNIST's names.
+    """Load a data set from an npz file, or from a folder of four IDX files with MNIST's names.
 
-    Raises StorageError where it can't be read and DataError where it breaks the layout.
+    Raises StorageError if a file can't be read and DataError if its content is invalid.
     """
     try:
         arrays = idx.read_folder(path) if path.is_dir() else files.read_npz(path, KEYS)
         return from_arrays(path.stem, arrays)
     except ValueError as error:
-        raise DataError(f"{path} is no data set: {error}", LAYOUT) from error
+        raise DataError(f"{path} is not a valid data set: {error}", LAYOUT) from error
 
 
 def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
-    """The data set that these arrays make; raises ValueError, in one line, where they don't."""
-    images = {key: _images(key, arrays[key]) for key in ("x_train", "x_test")}
-    labels = {key: _labels(key, arrays[key]) for key in ("y_train", "y_test")}
+    """Make a data set from the four arrays; raises ValueError with a one-line message if they are invalid."""
+    images = {key: _to_images(key, arrays[key]) for key in ("x_train", "x_test")}
+    labels = {key: _to_labels(key, arrays[key]) for key in ("y_train", "y_test")}
     for split in ("train", "test"):
-        if len(images[f"x_{split}"]) != len(labels[f"y_{split}"]):
-            counts = f"{len(images[f'x_{split}'])} images in x_{split}, {len(labels[f'y_{split}'])} labels in y_{split}"
-            raise ValueError(counts)
-    if images["x_train"].shape[1:] != images["x_test"].shape[1:]:
-        raise ValueError(f"x_train and x_test differ in shape: {_sizes(images['x_train'], images['x_test'])}")
+        image_count, label_count = len(images[f"x_{split}"]), len(labels[f"y_{split}"])
+        if image_count != label_count:
+            raise ValueError(f"{image_count} images in x_{split}, {label_count} labels in y_{split}")
+    train_shape, test_shape = (list(array.shape[1:]) for array in images.values())
+    if train_shape != test_shape:
+        raise ValueError(f"x_train and x_test differ in image shape: {train_shape} and {test_shape}")
     _check_label_range(labels["y_train"], labels["y_test"])
     return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"])
 
 
-def _images(key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
-    import numpy as np
-
+def _to_images(key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.ndim != 4 or 0 in array.shape:
@@ -123,41 +123,32 @@ def _images(key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _check_pixels(key: str, array: NDArray[Any]) -> None:
-    import numpy as np
-
     if not np.isfinite(array).all():
-        raise ValueError(f"{key} holds values that are not finite")
+        raise ValueError(f"{key} contains values that are not finite")
     if array.min() < 0 or array.max() > 255:
-        raise ValueError(f"{key} holds values from {array.min()} to {array.max()}")
+        raise ValueError(f"{key} contains values from {array.min()} to {array.max()}")
     if (array != np.floor(array)).any():
-        raise ValueError(f"{key} holds fractions (was it scaled already?)")
+        raise ValueError(f"{key} contains fractions (are the pixels already scaled?)")
 
 
-def _labels(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    import numpy as np
-
-    if array.ndim == 2 and array.shape[1] == 1:  # as Keras's own CIFAR sets have it
+def _to_labels(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.ndim == 2 and array.shape[1] == 1:  # the shape of keras.datasets.cifar10
         array = array[:, 0]
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{key} has shape {list(array.shape)}")
     if array.dtype.kind not in "ui":
         raise ValueError(f"{key} has dtype {array.dtype}")
-    if array.min() < 0:
-        raise ValueError(f"{key} holds the label {array.min()}")
-    if array.max() >= 2**31:
-        raise ValueError(f"{key} holds the label {array.max()}")
+    for label in (array.min(), array.max()):
+        if not 0 <= label < 2**31:
+            raise ValueError(f"{key} contains the label {label}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def _check_label_range(y_train: NDArray[np.int64], y_test: NDArray[np.int64]) -> None:
-    classes = int(y_train.max()) + 1
-    if y_train.min() == y_train.max():
-        raise ValueError("y_train holds a single class")
-    if classes > len(y_train):
-        raise ValueError(f"y_train holds the label {classes - 1}, but only {len(y_train)} images")
-    if y_test.max() >= classes:
-        raise ValueError(f"y_test holds the label {y_test.max()}, which y_train never does")
-
-
-def _sizes(*arrays: NDArray[Any]) -> str:
-    return " and ".join("×".join(map(str, array.shape[1:])) for array in arrays)
+    largest = y_train.max()
+    if y_train.min() == largest:
+        raise ValueError("y_train contains a single class")
+    if largest >= len(y_train):
+        raise ValueError(f"y_train contains the label {largest}, but only {len(y_train)} images")
+    if y_test.max() > largest:
+        raise ValueError(f"y_test contains the label {y_test.max()}, but the largest in y_train is {largest}")

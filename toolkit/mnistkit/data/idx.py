@@ -1,7 +1,7 @@
-"""MNIST's own file format, IDX: other data sets come in it too, and any copy of MNIST is checked by it.
+"""IDX, the file format of MNIST and of data sets modeled on it.
 
-An IDX file is a big-endian header (two zero bytes, 8 for unsigned bytes, the number of dimensions, each
-dimension as uint32) and the bytes. Source: http://yann.lecun.com/exdb/mnist/
+An IDX file is a big-endian header (two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as
+uint32), followed by the values. Source: http://yann.lecun.com/exdb/mnist/
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import files
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -24,7 +23,7 @@ FILES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
-SHA256 = {
+SHA256 = {  # of MNIST's uncompressed IDX files
     "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -33,43 +32,43 @@ SHA256 = {
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:
-    """The array, uint8 of any shape, as an IDX file."""
+    """Encode an array, uint8 of any shape, as an IDX file."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes; raises ValueError where it is none."""
-    import numpy as np
-
+    """Decode an IDX file of unsigned bytes; raises ValueError if it is invalid."""
     try:
-        zero, kind, rank = struct.unpack_from(">HBB", content)
+        zero, dtype, rank = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{rank}I", content, 4)
-        if (zero, kind) != (0, 8):
-            raise ValueError("not an IDX file of unsigned bytes")
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except struct.error as error:
-        raise ValueError("not a whole IDX file") from error
+        raise ValueError("the IDX header is incomplete") from error
+    if (zero, dtype) != (0, 8):
+        raise ValueError("not an IDX file of unsigned bytes")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
 def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """The four arrays in the files of a folder that carry MNIST's names, compressed (.gz) or not.
+    """Read the four arrays from the IDX files in `folder` that have MNIST's names, compressed (.gz) or not.
 
-    Raises StorageError where one can't be read, ValueError where it is broken.
+    Raises StorageError if a file can't be read and ValueError if a file is invalid.
     """
     return {key: _read(folder / name) for key, name in FILES.items()}
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    packed = path.with_name(f"{path.name}.gz")
+    compressed = path.with_name(f"{path.name}.gz")
     try:
-        return decode(gzip.decompress(files.read_bytes(packed)) if packed.exists() else files.read_bytes(path))
+        if compressed.exists():
+            return decode(gzip.decompress(files.read_bytes(compressed)))
+        return decode(files.read_bytes(path))
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
 def check_mnist(arrays: dict[str, NDArray[Any]]) -> None:
-    """Raise ValueError unless these are the four arrays of the real MNIST, byte for byte."""
+    """Raise ValueError if these are not the four arrays of MNIST, byte for byte."""
     for key, expected in SHA256.items():
         array = arrays[key]
         if array.dtype != "uint8" or files.sha256(encode(array)) != expected:
-            raise ValueError(f"{key} is not the real MNIST's (SHA-256 differs)")
+            raise ValueError(f"{key} is not MNIST's (SHA-256 differs)")

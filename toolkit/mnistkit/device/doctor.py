@@ -1,4 +1,4 @@
-"""What this machine is, which runtimes work on it, and what would mend the rest. Needs neither numpy nor rich."""
+"""Checks this machine: its hardware, its runtimes, and a remedy for each problem. Needs neither numpy nor rich."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mnistkit.device.machine import Machine, MachineState, read_state, this_mach
 from mnistkit.device.wheels import WheelPlatform
 from mnistkit.runtimes import RUNTIMES, Runtime, isolation, runtime_versions
 
-USUAL_PAGE = 4096  # bytes
-PERFORMANCE = "performance"
-COOL = "cool the board, with a fan or a heat sink"
+COMMON_PAGE_SIZE = 4096  # bytes
+PERFORMANCE_COMMAND = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+COOLING = "cool the board with a fan or a heat sink"
 THROTTLING_REMEDIES = {"under-voltage": "use the board's own power supply and a short cable"}
 
 Severity = Literal["problem", "warning"]
@@ -25,29 +25,29 @@ Severity = Literal["problem", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be."""
+    """A fault of this machine, with its remedy."""
 
-    severity: Severity  # a problem: something does not work
-    what: str
+    severity: Severity  # problem: something does not work
+    message: str
     remedy: str
 
 
 @dataclass(frozen=True)
 class RuntimeStatus:
-    """What was found of a runtime."""
+    """The status of one runtime on this machine."""
 
     runtime: str
-    format: str  # of the artifacts that it takes
-    installed: str  # its version, or ""
+    format: str  # of the artifacts that it runs
+    installed: str  # version, or ""
     loads: bool
-    wheel: str  # the newest version with a wheel for this machine, or ""
-    reason: str  # why it doesn't load, or why there's no wheel
+    wheel: str  # newest version with a wheel for this machine, or ""
+    reason: str  # why it does not load, or why there is no wheel
     remedy: str
 
 
 @dataclass(frozen=True)
 class DoctorReport(records.Record):
-    """All of it."""
+    """The result of `mnistkit doctor`."""
 
     schema: ClassVar[str] = "doctor"
     version: ClassVar[int] = 1
@@ -65,25 +65,31 @@ class DoctorReport(records.Record):
 
 
 def run_checks(progress: Progress = SILENT) -> DoctorReport:
-    """Look at this machine, and load each runtime that is installed in a process of its own."""
-    machine, now, place = this_machine(), read_state(), wheels.this_platform()
+    """Check this machine, and load each installed runtime in a process of its own."""
+    machine, state, target = this_machine(), read_state(), wheels.this_platform()
     with progress.task("loading the runtimes", len(RUNTIMES)) as advance:
-        checked = tuple(_runtime_status(runtime, place, advance) for runtime in RUNTIMES.values())
-    findings = *_of_machine(machine, place), *_of_state(machine, now), *_of_runtimes(checked, machine)
-    return DoctorReport(machine, now, checked, findings, runtime_versions())
+        statuses = tuple(_runtime_status(runtime, target, advance) for runtime in RUNTIMES.values())
+    findings = (
+        *_machine_findings(machine, target),
+        *_state_findings(machine, state),
+        *_runtime_findings(statuses, machine),
+    )
+    return DoctorReport(machine, state, statuses, findings, runtime_versions())
 
 
-def _runtime_status(runtime: Runtime, place: WheelPlatform, advance: Callable[[float], None]) -> RuntimeStatus:
-    wheel = wheels.find(runtime.distribution, place)
+def _runtime_status(runtime: Runtime, target: WheelPlatform, advance: Callable[[float], None]) -> RuntimeStatus:
+    wheel = wheels.find(runtime.distribution, target)
     installed = runtime.installed()
     reason = remedy = ""
-    try:
-        if installed:
+    if installed:
+        try:
             isolation.load(runtime)
-        elif not wheel:
-            reason = wheels.explain_missing(runtime.distribution, place)
-    except WorkerError as error:
-        reason, remedy = error.problem, error.remedy
+        except WorkerError as error:
+            reason, remedy = error.problem, error.remedy
+    elif wheel:
+        remedy = runtime.install_command
+    else:
+        reason = wheels.explain_missing(runtime.distribution, target)
     advance(1)
     return RuntimeStatus(
         runtime=runtime.name,
@@ -92,60 +98,59 @@ def _runtime_status(runtime: Runtime, place: WheelPlatform, advance: Callable[[f
         loads=installed and not reason,
         wheel=wheel.version if wheel else "",
         reason=reason,
-        remedy=remedy or ("" if installed or not wheel else runtime.install_command),
+        remedy=remedy,
     )
 
 
-def _of_machine(machine: Machine, place: WheelPlatform) -> Iterator[Finding]:
-    if machine.bits == 32 and place.architecture == "armv7l":
-        what = "this is a 32-bit userland, for which tflite-runtime under Python 3.11 is the only runtime"
-        yield Finding("warning", what, "install the 64-bit Raspberry Pi OS for the others")
-    if not place.glibc:
-        yield Finding(
-            "problem", "no runtime has a wheel for this C library, which is not glibc", "use Debian or Ubuntu"
-        )
+def _machine_findings(machine: Machine, target: WheelPlatform) -> Iterator[Finding]:
+    if machine.bits == 32 and target.architecture == "armv7l":
+        message = "the userland is 32-bit: tflite-runtime under Python 3.11 is the only runtime for it"
+        yield Finding("warning", message, "install the 64-bit Raspberry Pi OS for the other runtimes")
+    if not target.glibc:
+        message = "the C library is not glibc: no runtime has a wheel for it"
+        yield Finding("problem", message, "use Debian or Ubuntu")
     if machine.emulated:
-        what = "this processor is emulated: what is right here is right on a device, and times mean nothing"
-        yield Finding("warning", what, "measure on the device")
-    slow = [governor for governor in machine.governors if governor != PERFORMANCE]
-    if slow:
-        what = f"the governor is {', '.join(slow)}: the clock moves, and so does every latency"
-        remedy = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-        yield Finding("warning", what, remedy)
+        message = "this processor is emulated: predictions are valid, latencies are meaningless"
+        yield Finding("warning", message, "measure on the device")
+    governors = [governor for governor in machine.governors if governor != "performance"]
+    if governors:
+        message = f"the CPU governor is {', '.join(governors)}: the clock changes, and latencies with it"
+        yield Finding("warning", message, PERFORMANCE_COMMAND)
 
 
-def _of_state(machine: Machine, now: MachineState) -> Iterator[Finding]:
-    held, since = throttling(now.throttled or 0)
-    for name in held:
-        yield Finding("problem", f"the board is held back: {name}", THROTTLING_REMEDIES.get(name, COOL))
-    for name in set(since) - set(held):
-        what = f"the board has been held back since it was started: {name}"
-        yield Finding("warning", what, THROTTLING_REMEDIES.get(name, COOL))
-    if now.load > machine.cores:
-        yield Finding("warning", f"the load is {now.load:g} on {machine.cores} cores", "stop what else runs")
+def _state_findings(machine: Machine, state: MachineState) -> Iterator[Finding]:
+    current, occurred = throttling(state.throttled or 0)
+    for condition in current:
+        remedy = THROTTLING_REMEDIES.get(condition, COOLING)
+        yield Finding("problem", f"the board is throttled: {condition}", remedy)
+    for condition in occurred:
+        if condition not in current:
+            remedy = THROTTLING_REMEDIES.get(condition, COOLING)
+            yield Finding("warning", f"the board has been throttled since boot: {condition}", remedy)
+    if state.load > machine.cores:
+        message = f"the load is {state.load:g} on {machine.cores} cores"
+        yield Finding("warning", message, "stop other programs")
 
 
-def _of_runtimes(checked: tuple[RuntimeStatus, ...], machine: Machine) -> Iterator[Finding]:
-    for found in checked:
-        if found.installed and not found.loads:
-            yield Finding("problem", f"{found.runtime} {found.installed} does not load: {found.reason}", found.remedy)
-    if machine.page_size != USUAL_PAGE and any(found.installed and not found.loads for found in checked):
-        what = f"pages have {machine.page_size:,} bytes here, and some wheels are built for {USUAL_PAGE:,}"
-        yield Finding(
-            "warning", what, "put kernel=kernel8.img into /boot/firmware/config.txt, and start the board again"
-        )
-    missing = [name for name in dict.fromkeys(found.format for found in checked) if not _runs(name, checked)]
-    for name in missing:
+def _runtime_findings(statuses: tuple[RuntimeStatus, ...], machine: Machine) -> Iterator[Finding]:
+    failing = [status for status in statuses if status.installed and not status.loads]
+    for status in failing:
+        message = f"{status.runtime} {status.installed} does not load: {status.reason}"
+        yield Finding("problem", message, status.remedy)
+    if failing and machine.page_size != COMMON_PAGE_SIZE:
+        message = f"memory pages have {machine.page_size:,} bytes, and some wheels need {COMMON_PAGE_SIZE:,}"
+        yield Finding("warning", message, "add kernel=kernel8.img to /boot/firmware/config.txt and reboot")
+    working = {status.format for status in statuses if status.loads}
+    missing = dict.fromkeys(status.format for status in statuses if status.format not in working)
+    for format in missing:
         severity: Severity = "problem" if len(missing) > 1 else "warning"
-        yield Finding(severity, f"nothing here runs .{name} artifacts", _remedy(name, checked))
+        message = f"no working runtime for .{format} artifacts"
+        yield Finding(severity, message, _install_remedy([status for status in statuses if status.format == format]))
 
 
-def _runs(format: str, checked: tuple[RuntimeStatus, ...]) -> bool:
-    return any(found.loads for found in checked if found.format == format)
-
-
-def _remedy(format: str, checked: tuple[RuntimeStatus, ...]) -> str:
-    """The command that brings a runtime for that format, or why there is none."""
-    of_format = [found for found in checked if found.format == format]
-    able = [found.remedy for found in of_format if found.wheel and found.remedy]
-    return next(iter(able), None) or f"another Python or system: {of_format[0].runtime} has {of_format[0].reason}"
+def _install_remedy(statuses: list[RuntimeStatus]) -> str:
+    """The command that installs one of these runtimes, or the reason why none can be installed."""
+    for status in statuses:
+        if status.wheel and status.remedy:
+            return status.remedy
+    return f"use another Python or system: {statuses[0].runtime} has {statuses[0].reason}"

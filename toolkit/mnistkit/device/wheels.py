@@ -1,4 +1,4 @@
-"""Which wheels of the runtimes there are, as of the day that wheels.json was made: on a board nobody asks an index."""
+"""The wheels of the runtimes that existed on the date of wheels.json: boards do not query a package index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import ClassVar
 from mnistkit.core import records
 
 TABLE = Path(__file__).with_name("wheels.json")
-USERLANDS = {("aarch64", 32): "armv7l", ("x86_64", 32): "i686"}  # what a 64-bit kernel runs there
+USERLANDS = {("aarch64", 32): "armv7l", ("x86_64", 32): "i686"}  # 32-bit userland on a 64-bit kernel
 
 
 @dataclass(frozen=True)
@@ -22,33 +22,33 @@ class Wheel:
 
     distribution: str
     version: str
-    python: str  # "3.13"
-    architecture: str  # "aarch64"
-    glibc: str  # the oldest that it runs with, "2.27"
+    python: str  # such as "3.13"
+    architecture: str  # such as "aarch64"
+    glibc: str  # the oldest supported version, such as "2.27"
 
 
 @dataclass(frozen=True)
 class Wheels(records.Record):
-    """All that were found."""
+    """The table of known wheels."""
 
     schema: ClassVar[str] = "wheels"
     version: ClassVar[int] = 1
 
-    made: str  # the day
+    date: str  # of the query, as YYYY-MM-DD
     wheels: tuple[Wheel, ...]
 
 
 @dataclass(frozen=True)
 class WheelPlatform:
-    """What a wheel must fit."""
+    """The platform that a wheel must fit."""
 
-    python: str
+    python: str  # such as "3.13"
     architecture: str  # of the userland
-    glibc: str  # "" where it is another libc
+    glibc: str  # "" for another C library
 
 
 def this_platform() -> WheelPlatform:
-    """This Python's."""
+    """The platform of this Python."""
     name, version = platform.libc_ver()
     machine = platform.machine()
     return WheelPlatform(
@@ -60,33 +60,34 @@ def this_platform() -> WheelPlatform:
 
 @functools.cache
 def known_wheels() -> tuple[Wheel, ...]:
-    """The table."""
+    """The wheels in wheels.json."""
     return records.read(TABLE, Wheels, "install mnistkit again").wheels
 
 
-def find(distribution: str, place: WheelPlatform) -> Wheel | None:
-    """The newest wheel of a package that fits."""
-    return next((wheel for wheel in known_wheels() if wheel.distribution == distribution and _fits(wheel, place)), None)
+def find(distribution: str, target: WheelPlatform) -> Wheel | None:
+    """The newest wheel of a package that fits; None if there is none."""
+    wheels = (wheel for wheel in known_wheels() if wheel.distribution == distribution)
+    return next((wheel for wheel in wheels if _fits(wheel, target)), None)
 
 
-def explain_missing(distribution: str, place: WheelPlatform) -> str:
-    """What keeps it from having a wheel that fits."""
-    there = [wheel for wheel in known_wheels() if wheel.distribution == distribution]
-    fitting = [wheel for wheel in there if wheel.architecture == place.architecture]
-    if not fitting:
-        return f"no wheel for {place.architecture}"
-    for_python = [wheel for wheel in fitting if wheel.python == place.python]
+def explain_missing(distribution: str, target: WheelPlatform) -> str:
+    """Why no wheel of a package fits the platform."""
+    wheels = [wheel for wheel in known_wheels() if wheel.distribution == distribution]
+    for_architecture = [wheel for wheel in wheels if wheel.architecture == target.architecture]
+    if not for_architecture:
+        return f"no wheel for {target.architecture}"
+    for_python = [wheel for wheel in for_architecture if wheel.python == target.python]
     if not for_python:
-        pythons = sorted({wheel.python for wheel in fitting}, key=_numbers)
-        return f"no wheel for Python {place.python}, only for {', '.join(pythons)}"
-    if not place.glibc:
-        return "no wheel for this libc, which is not glibc"
-    return f"its wheel needs glibc {for_python[0].glibc}, and this is {place.glibc}"
+        pythons = sorted({wheel.python for wheel in for_architecture}, key=_numbers)
+        return f"no wheel for Python {target.python}, only for {', '.join(pythons)}"
+    if not target.glibc:
+        return "no wheel for a C library other than glibc"
+    return f"no wheel for glibc {target.glibc}, only for {for_python[0].glibc} and later"
 
 
-def _fits(wheel: Wheel, place: WheelPlatform) -> bool:
-    same = (wheel.python, wheel.architecture) == (place.python, place.architecture)
-    return same and bool(place.glibc) and _numbers(place.glibc) >= _numbers(wheel.glibc)
+def _fits(wheel: Wheel, target: WheelPlatform) -> bool:
+    same = (wheel.python, wheel.architecture) == (target.python, target.architecture)
+    return same and bool(target.glibc) and _numbers(target.glibc) >= _numbers(wheel.glibc)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

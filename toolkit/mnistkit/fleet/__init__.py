@@ -1,1 +1,1 @@
-"""Boards over SSH: Ansible does the work by the playbook beside this file, and its results become one report."""
+"""Boards over SSH: runs the Ansible playbook of this folder and collects the results in one report."""

@@ -1,4 +1,4 @@
-"""Which boards: what the user says, as Ansible takes it."""
+"""The boards of a run: from options to Ansible's inventory and limit."""
 
 from __future__ import annotations
 
@@ -16,49 +16,50 @@ FAILED = "@failed"
 
 @dataclass(frozen=True)
 class Boards:
-    """The boards that are named, or those of an inventory, or the ones among them that a pattern fits."""
+    """The boards to use: either hosts or an inventory, limited by a pattern."""
 
-    hosts: tuple[str, ...] = ()  # as ssh takes them: host, user@host; or with :port
+    hosts: tuple[str, ...] = ()  # as for ssh: host or user@host, with an optional :port
     inventory: Path | None = None
-    only: str | None = None  # a host pattern of Ansible's, or those that failed last
+    only: str | None = None  # an Ansible host pattern, or "@failed": the boards that failed in the last run
 
 
 def arguments(boards: Boards, folder: Path, failed: tuple[str, ...]) -> list[str]:
-    """The options that tell Ansible; writes an inventory of the targets to `folder`.
+    """Ansible's arguments that select the boards; writes an inventory of the hosts to `folder`.
 
-    Raises OptionError where a target is none or none failed last, StorageError where there is no such inventory.
+    Raises OptionError if a host is invalid or `only` is "@failed" and no board failed, StorageError if the inventory
+    does not exist.
     """
     if boards.inventory is not None and not boards.inventory.exists():
-        raise StorageError(f"there is no inventory {boards.inventory}", "check the path")
-    source = boards.inventory or _write(boards.hosts, folder / "hosts.json")
+        raise StorageError(f"inventory not found: {boards.inventory}", "check the path")
+    inventory = boards.inventory or _write(boards.hosts, folder / "hosts.json")
     if boards.only == FAILED and not failed:
-        raise OptionError("no board failed in the last run", "leave --only out")
-    only = ",".join(failed) if boards.only == FAILED else boards.only
-    # With a comma, for a plain name could be that of a file.
-    return ["--inventory", str(source.resolve()), *(["--limit", f"{only},"] if only else [])]
+        raise OptionError("no board failed in the last run", "run without --only")
+    pattern = ",".join(failed) if boards.only == FAILED else boards.only
+    # The comma is needed: Ansible may take a pattern without one for the name of a file.
+    return ["--inventory", str(inventory.resolve()), *(["--limit", f"{pattern},"] if pattern else [])]
 
 
 def _write(targets: tuple[str, ...], path: Path) -> Path:
     hosts: dict[str, dict[str, str | int]] = {}
     for target in targets:
-        name, variables = _parsed(target)
+        name, variables = _parse(target)
         if name in hosts:
-            raise OptionError(f"{name} is named twice", "name each board once")
+            raise OptionError(f"{name} is given twice", "pass each board once")
         hosts[name] = variables
     files.write_bytes(path, json.dumps({"all": {"hosts": hosts}}).encode())
     return path
 
 
-def _parsed(target: str) -> tuple[str, dict[str, str | int]]:
-    """A board's name, and what Ansible must know to reach it; the rest stands in the user's SSH configuration."""
-    found = TARGET.fullmatch(target)
-    if not found:
-        raise OptionError(f"{target!r} names no board", "say it as for ssh, such as pi@raspberrypi.local")
-    host = found["host"].strip("[]")
+def _parse(target: str) -> tuple[str, dict[str, str | int]]:
+    """The inventory name and the connection variables of a host; everything else comes from the SSH configuration."""
+    match = TARGET.fullmatch(target)
+    if not match:
+        raise OptionError(f"invalid host: {target!r}", "pass it as for ssh, such as pi@raspberrypi.local")
+    host = match["host"].strip("[]")
     variables: dict[str, str | int] = {"ansible_host": host}
-    if found["user"]:
-        variables["ansible_user"] = found["user"]
-    if found["port"]:
-        variables["ansible_port"] = int(found["port"])
-    # Not with a colon: Ansible would take the port off, and two boards behind one address for one.
-    return f"{host}#{found['port']}" if found["port"] else host, variables
+    if match["user"]:
+        variables["ansible_user"] = match["user"]
+    if match["port"]:
+        variables["ansible_port"] = int(match["port"])
+    # Not host:port: Ansible removes the port from a name, and would treat two boards behind one address as one.
+    return f"{host}#{match['port']}" if match["port"] else host, variables

@@ -1,4 +1,4 @@
-"""The record of a run on boards, and what they differ by. Pure."""
+"""The report of a run on boards, and the differences between boards. Pure."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from mnistkit.verify.parity import Verdict
 from mnistkit.verify.report import WORST_FIRST, PredictionsComparison, VerifyReport
 
 Action = Literal["deploy", "verify", "bench"]
+Metric = Literal["accuracy", "p50"]
 
 
 @dataclass(frozen=True)
 class Host:
-    """One board."""
+    """The result of one board."""
 
     host: str  # its name in the inventory
     status: Status
-    problem: str  # why it is not ok; empty where it is
+    problem: str  # empty if the status is ok
     remedy: str
-    seconds: float  # from the start of the run until it was done
-    changed: tuple[str, ...]  # the steps that were needed there; none where all was there already
+    seconds: float  # from the start of the run until the board was finished
+    changed: tuple[str, ...]  # tasks that changed something on the board
     verify: VerifyReport | None = None
-    comparison: PredictionsComparison | None = None  # of its answers with those of this machine
-    bench: BenchReport | None = None  # without the raw times
+    comparison: PredictionsComparison | None = None  # of the board's predictions with this machine's
+    bench: BenchReport | None = None  # without raw samples
 
 
 @dataclass(frozen=True)
 class Spread:
-    """By how much the boards differ in one artifact on one runtime."""
+    """The range of a metric over the boards, for one artifact on one runtime."""
 
     artifact: str
     runtime: str
     threads: int
-    measure: Literal["accuracy", "p50"]  # a share of 1, or microseconds
+    metric: Metric  # accuracy as a share of 1, or p50 in microseconds
     hosts: int
     lowest: float
     lowest_host: str
@@ -49,76 +50,76 @@ class Spread:
 
 @dataclass(frozen=True)
 class FleetReport(records.Record):
-    """What `deploy`, `verify` and `bench` did on boards, and found there."""
+    """The result of `mnistkit fleet deploy`, `verify` or `bench`."""
 
     schema: ClassVar[str] = "fleet"
     version: ClassVar[int] = 1
 
     action: Action
-    bundle_sha256: str  # of its manifest, which vouches for the rest
+    bundle_sha256: str  # of the manifest, which has the SHA-256 of every other file
     hosts: tuple[Host, ...]
     spread: tuple[Spread, ...]
-    not_compared: str  # why the boards' answers were not held against this machine's; empty where they were
-    versions: dict[str, str]  # of what ran here
+    not_compared: str  # why the boards' predictions were not compared with this machine's; empty if they were
+    versions: dict[str, str]  # of Python and packages on this machine
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The boards that are not ok."""
+        """The boards whose status is not ok."""
         return tuple(host.host for host in self.hosts if host.status != "ok")
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all boards; FAIL where one has failed, or an artifact could not be measured on one."""
+        """The worst verdict of all boards; FAIL if a board failed or could not measure an artifact."""
         unmeasured = any(not failure.skipped for host in self.hosts if host.bench for failure in host.bench.failures)
         if self.failed or unmeasured:
             return "FAIL"
-        found = {host.verify.verdict for host in self.hosts if host.verify}
-        return next((verdict for verdict in WORST_FIRST if verdict in found), "PASS")
+        verdicts = {host.verify.verdict for host in self.hosts if host.verify}
+        return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
 
     @property
     def is_unstable(self) -> bool:
-        """Whether there is any reason not to rely on a measurement."""
+        """Whether any measurement may be unstable."""
         return any(host.bench.is_unstable for host in self.hosts if host.bench)
 
 
-Figure = tuple[str, str, int, str, float]  # artifact, runtime, threads, host, value
+Key = tuple[str, str, int]  # artifact, runtime, threads
+Value = tuple[float, str]  # value, host
 
 
 def spread(hosts: Iterable[Host]) -> tuple[Spread, ...]:
-    """The spread of whatever two boards or more have measured."""
+    """The spread of each metric that at least two boards have measured."""
     hosts = tuple(hosts)
-    accuracies, latencies = _spreads("accuracy", _accuracies(hosts)), _spreads("p50", _latencies(hosts))
-    return (*accuracies, *latencies)
+    return (*_spreads("accuracy", _accuracies(hosts)), *_spreads("p50", _latencies(hosts)))
 
 
-def _spreads(measure: Literal["accuracy", "p50"], figures: Iterable[Figure]) -> Iterator[Spread]:
-    rows: dict[tuple[str, str, int], list[tuple[float, str]]] = {}
-    for artifact, runtime, threads, host, value in figures:
-        rows.setdefault((artifact, runtime, threads), []).append((value, host))
-    for (artifact, runtime, threads), found in rows.items():
-        if len(found) > 1:
-            (lowest, lowest_host), (highest, highest_host) = min(found), max(found)
+def _spreads(metric: Metric, values: Iterable[tuple[Key, Value]]) -> Iterator[Spread]:
+    by_key: dict[Key, list[Value]] = {}
+    for key, value in values:
+        by_key.setdefault(key, []).append(value)
+    for (artifact, runtime, threads), group in by_key.items():
+        if len(group) > 1:
+            (lowest, lowest_host), (highest, highest_host) = min(group), max(group)
             yield Spread(
                 artifact=artifact,
                 runtime=runtime,
                 threads=threads,
-                measure=measure,
-                hosts=len(found),
+                metric=metric,
+                hosts=len(group),
                 lowest=lowest,
                 lowest_host=lowest_host,
-                median=statistics.median(value for value, _ in found),
+                median=statistics.median(value for value, _ in group),
                 highest=highest,
                 highest_host=highest_host,
             )
 
 
-def _accuracies(hosts: tuple[Host, ...]) -> Iterator[Figure]:
+def _accuracies(hosts: Iterable[Host]) -> Iterator[tuple[Key, Value]]:
     for host in hosts:
         for row in host.verify.rows if host.verify else ():
-            yield row.artifact, row.runtime, 1, host.host, row.parity.accuracy
+            yield (row.artifact, row.runtime, 1), (row.parity.accuracy, host.host)
 
 
-def _latencies(hosts: tuple[Host, ...]) -> Iterator[Figure]:
+def _latencies(hosts: Iterable[Host]) -> Iterator[tuple[Key, Value]]:
     for host in hosts:
         for row in host.bench.measurements if host.bench else ():
-            yield row.artifact, row.runtime, row.threads, host.host, row.latency.p50
+            yield (row.artifact, row.runtime, row.threads), (row.latency.p50, host.host)

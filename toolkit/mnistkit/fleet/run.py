@@ -1,4 +1,4 @@
-"""Has boards do something, and gathers what they bring home."""
+"""Runs an action on boards and collects their results."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from mnistkit.fleet.report import Action, FleetReport, Host, spread
 from mnistkit.runtimes import RUNTIMES, runtime_versions
 from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
-from mnistkit.verify.report import compare, evaluate
+from mnistkit.verify.report import compare_predictions, evaluate
 
-SENT_ANOTHER = "run it again, and nothing else on that board meanwhile"
-DOING = {"deploy": "preparing", "verify": "verifying on", "bench": "measuring on"}
+RUN_AGAIN = "run again, with no other run on that board at the same time"
+ACTIVITIES = {"deploy": "deploying to", "verify": "verifying on", "bench": "measuring on"}
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Which boards, what they are given, and where what they bring home is kept."""
+    """The boards of a run, the wheels to install on them, and the folder for their results."""
 
     boards: Boards
-    wheel: Path | None = None  # None: it is made from what runs here
-    wheelhouse: Path | None = None  # a folder of wheels; None: pip there asks its own index
+    wheel: Path | None = None  # None: built from the running mnistkit
+    wheelhouse: Path | None = None  # folder of wheels; None: pip on the board uses its own index
     results_dir: Path | None = None
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Which images `verify` asks, and the margin that it judges at."""
+    """The sample of images to verify, and the margin in percentage points."""
 
     limit: int | None
     seed: int
     margin: float
 
 
-Read = Callable[[Host, Path], Host]  # adds to a board what it brought home into that folder
+ReadResult = Callable[[Host, Path], Host]  # adds the result files in a folder to a board
 
 
 def deploy(bundle: Bundle, fleet: Fleet, progress: Progress = SILENT) -> FleetReport:
-    """Bring the bundle and mnistkit to the boards; what is there already is left alone.
+    """Install the bundle and mnistkit on the boards. What is already installed is left unchanged.
 
-    Raises MissingExtraError without Ansible, OptionError, StorageError or FleetError where no board can be asked. A
-    board that fails is told in the report.
+    Raises MissingExtraError if Ansible is not installed, OptionError, StorageError or FleetError if the run can't
+    start. A board that fails is reported in the result.
     """
     return _report("deploy", bundle, _run("deploy", bundle, fleet, [], lambda host, folder: host, progress))
 
 
 def verify(
-    bundle: Bundle, fleet: Fleet, runtimes: tuple[str, ...], sample: VerifyOptions, progress: Progress = SILENT
+    bundle: Bundle, fleet: Fleet, runtimes: tuple[str, ...], settings: VerifyOptions, progress: Progress = SILENT
 ) -> FleetReport:
-    """Have the boards answer the test set, judge their answers here, and hold them against this machine's own.
+    """Run the bundle on the boards, evaluate their predictions here, and compare them with this machine's.
 
-    Deploys first, and raises as that does.
+    Deploys the bundle first, and raises the same errors as `deploy`.
     """
-    answers: dict[str, Predictions] = {}
+    from_boards: dict[str, Predictions] = {}
 
     def read(host: Host, folder: Path) -> Host:
-        found = predictions.load(folder / "predictions.npz")
-        _check_same(found.record.bundle_sha256, bundle)
-        answers[host.host] = found
-        return replace(host, verify=evaluate(found, sample.margin))
+        loaded = predictions.load(folder / "predictions.npz")
+        _check_bundle(loaded.record.bundle_sha256, bundle)
+        from_boards[host.host] = loaded
+        return replace(host, verify=evaluate(loaded, settings.margin))
 
-    limit = [] if sample.limit is None else ["--limit", str(sample.limit)]
-    options = [*_named(runtimes), *limit, "--seed", str(sample.seed), "--margin", str(sample.margin)]
+    limit = [] if settings.limit is None else ["--limit", str(settings.limit)]
+    options = [*_runtime_options(runtimes), *limit, "--seed", str(settings.seed), "--margin", str(settings.margin)]
     hosts = _run("verify", bundle, fleet, options, read, progress)
-    own, why_not = _own_answers(bundle, answers.values(), sample, progress)
-    if own:
-        hosts = [_compared(host, own, answers.get(host.host), sample.margin) for host in hosts]
-    return _report("verify", bundle, hosts, why_not)
+    local, not_compared = _local_predictions(bundle, from_boards.values(), settings, progress)
+    if local:
+        hosts = [_compared(host, local, from_boards.get(host.host), settings.margin) for host in hosts]
+    return _report("verify", bundle, hosts, not_compared)
 
 
 def bench(
@@ -87,61 +87,64 @@ def bench(
     arguments: list[str],
     progress: Progress = SILENT,
 ) -> FleetReport:
-    """Measure the bundle on the boards, with these arguments of `mnistkit bench`. Deploys first; raises as that does."""
+    """Measure the bundle on the boards, with these arguments of `mnistkit bench`.
+
+    Deploys the bundle first, and raises the same errors as `deploy`.
+    """
 
     def read(host: Host, folder: Path) -> Host:
-        found = records.read(folder / "bench.json", BenchReport, SENT_ANOTHER)
-        _check_same(found.bundle_sha256, bundle)
-        return replace(host, bench=found.without_raw_samples())
+        report = records.read(folder / "bench.json", BenchReport, RUN_AGAIN)
+        _check_bundle(report.bundle_sha256, bundle)
+        return replace(host, bench=report.without_raw_samples())
 
-    return _report("bench", bundle, _run("bench", bundle, fleet, [*_named(runtimes), *arguments], read, progress))
+    options = [*_runtime_options(runtimes), *arguments]
+    return _report("bench", bundle, _run("bench", bundle, fleet, options, read, progress))
 
 
 def _run(
-    action: Action, bundle: Bundle, fleet: Fleet, options: list[str], read: Read, progress: Progress
+    action: Action, bundle: Bundle, fleet: Fleet, options: list[str], read: ReadResult, progress: Progress
 ) -> list[Host]:
     playbook.require()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = fleet.results_dir.resolve() if fleet.results_dir else folder / "results"
-        hosts = inventory.arguments(fleet.boards, folder, last_run.load_last_run())
-        play = playbook.PlaybookRun(
-            hosts, _variables(action, bundle, fleet, options, folder) | _places(results, folder), folder
-        )
+        selection = inventory.arguments(fleet.boards, folder, last_run.load_last_run())
+        variables: dict[str, str | list[str]] = {  # documented in roles/board/defaults/main.yml
+            "mnistkit_action": action,
+            "mnistkit_options": options,
+            "mnistkit_bundle": str(bundle.path.resolve()),
+            **_wheel_variables(fleet, folder),
+            "mnistkit_results": str(results),
+            "mnistkit_archives": str(folder / "archives"),
+        }
+        if action == "verify" and not fleet.results_dir:  # this machine evaluates the predictions itself
+            variables["mnistkit_result_files"] = ["predictions.npz"]
+        run = playbook.PlaybookRun(selection, variables, folder)
         try:
-            play.run(DOING[action], progress)
-        finally:  # where it was broken off, what is left to do is known too
-            found = [_host(host, outcome) for host, outcome in play.outcomes.items()]
-            if found:
-                last_run.save_last_run(tuple(host.host for host in found if host.status != "ok"))
-        found = [_read(host, results / host.host, read) for host in found]
-        last_run.save_last_run(tuple(host.host for host in found if host.status != "ok"))
-    return found
+            run.run(ACTIVITIES[action], progress)
+        finally:  # after an interrupt, @failed selects the boards that were not finished
+            hosts = [_host(host, outcome) for host, outcome in run.outcomes.items()]
+            _save_failed(hosts)
+        hosts = [_with_result(host, results / host.host, read) for host in hosts]
+        _save_failed(hosts)
+    return hosts
 
 
-def _variables(
-    action: Action, bundle: Bundle, fleet: Fleet, options: list[str], folder: Path
-) -> dict[str, str | list[str]]:
-    """What the playbook is told; roles/board/defaults/main.yml explains it."""
+def _save_failed(hosts: list[Host]) -> None:
+    if hosts:
+        last_run.save_last_run(tuple(host.host for host in hosts if host.status != "ok"))
+
+
+def _wheel_variables(fleet: Fleet, folder: Path) -> dict[str, str]:
+    """The playbook's variables for the wheels; builds mnistkit's wheel in `folder` if none is given."""
     if fleet.wheel:
         files.check_readable(fleet.wheel)
     if fleet.wheelhouse and not any(fleet.wheelhouse.glob("*.whl")):
-        raise StorageError(f"{fleet.wheelhouse} holds no wheel", "fill it with 'mnistkit wheelhouse'")
-    sent = fleet.wheel.resolve() if fleet.wheel else wheel.build(folder)
-    found: dict[str, str | list[str]] = {
-        "mnistkit_run": action,
-        "mnistkit_options": options,
-        "mnistkit_bundle": str(bundle.path.resolve()),
-        "mnistkit_wheel": str(sent),
+        raise StorageError(f"no wheels in {fleet.wheelhouse}", "download them with 'mnistkit wheelhouse'")
+    return {
+        "mnistkit_wheel": str(fleet.wheel.resolve() if fleet.wheel else wheel.build(folder)),
         "mnistkit_wheelhouse": str(fleet.wheelhouse.resolve()) if fleet.wheelhouse else "",
     }
-    if not fleet.results_dir and action == "verify":  # its verdict is given here
-        found["mnistkit_files"] = ["predictions.npz"]
-    return found
-
-
-def _places(results: Path, folder: Path) -> dict[str, str | list[str]]:
-    return {"mnistkit_results": str(results), "mnistkit_packed": str(folder / "packed")}
 
 
 def _host(name: str, outcome: playbook.HostOutcome) -> Host:
@@ -155,8 +158,8 @@ def _host(name: str, outcome: playbook.HostOutcome) -> Host:
     )
 
 
-def _read(host: Host, folder: Path, read: Read) -> Host:
-    """With what it brought home; failed, where that is broken."""
+def _with_result(host: Host, folder: Path, read: ReadResult) -> Host:
+    """The board with its results; failed if its result files are invalid."""
     if host.status != "ok":
         return host
     try:
@@ -165,37 +168,38 @@ def _read(host: Host, folder: Path, read: Read) -> Host:
         return replace(host, status="failed", problem=error.problem, remedy=error.remedy)
 
 
-def _check_same(sha256: str, bundle: Bundle) -> None:
+def _check_bundle(sha256: str, bundle: Bundle) -> None:
     if sha256 != bundle.manifest_sha256:
-        raise RecordError("it brought home the result of another bundle", SENT_ANOTHER)
+        raise RecordError("the result is from another bundle", RUN_AGAIN)
 
 
-def _own_answers(
-    bundle: Bundle, answers: Iterable[Predictions], sample: VerifyOptions, progress: Progress
+def _local_predictions(
+    bundle: Bundle, from_boards: Iterable[Predictions], settings: VerifyOptions, progress: Progress
 ) -> tuple[Predictions | None, str]:
-    """What this machine answers on the runtimes that boards have used; or why it can't."""
-    used = {row.runtime for found in answers for row in found.record.rows}
-    if not used:
-        return None, "no board gave an answer"
-    here = tuple(name for name in RUNTIMES if name in used and RUNTIMES[name].installed())
-    if not here:
-        lacking = next(RUNTIMES[name] for name in RUNTIMES if name in used)
-        return None, f"{lacking.name} is not installed here; {lacking.install_command}"
-    with progress.task("answering here, to compare"):
-        return predictions.run_artifacts(bundle, bundle.evaluation_set(), here, sample.limit, sample.seed), ""
+    """This machine's predictions on the runtimes that the boards used; None and the reason if there are none."""
+    used = {row.runtime for board in from_boards for row in board.record.rows}
+    runtimes = [runtime for name, runtime in RUNTIMES.items() if name in used]
+    if not runtimes:
+        return None, "no board returned predictions"
+    installed = tuple(runtime.name for runtime in runtimes if runtime.installed())
+    if not installed:
+        return None, f"{runtimes[0].name} is not installed on this machine; {runtimes[0].install_command}"
+    with progress.task("verifying on this machine, to compare"):
+        images = bundle.evaluation_set()
+        return predictions.run_artifacts(bundle, images, installed, settings.limit, settings.seed), ""
 
 
-def _compared(host: Host, own: Predictions, answers: Predictions | None, margin: float) -> Host:
-    if answers is None:
+def _compared(host: Host, local: Predictions, from_board: Predictions | None, margin: float) -> Host:
+    if from_board is None:
         return host
     try:
-        return replace(host, comparison=compare(own, answers, margin))
+        return replace(host, comparison=compare_predictions(local, from_board, margin))
     except RecordError:  # they have no artifact in common
         return host
 
 
-def _named(runtimes: tuple[str, ...]) -> list[str]:
-    return [word for name in runtimes for word in ("--runtime", name)]
+def _runtime_options(runtimes: tuple[str, ...]) -> list[str]:
+    return [argument for name in runtimes for argument in ("--runtime", name)]
 
 
 def _report(action: Action, bundle: Bundle, hosts: list[Host], not_compared: str = "") -> FleetReport:

@@ -1,1 +1,8 @@
-"""Reads and writes .tflite and .onnx files. Converts nothing."""
+"""Reads and writes .tflite and .onnx files: metadata, tensors, operators. Converts nothing."""
+
+from mnistkit.bundle import Format
+from mnistkit.formats.model_file import ModelFile
+from mnistkit.formats.onnx_file import OnnxFile
+from mnistkit.formats.tflite_file import TfliteFile
+
+MODEL_FILES: dict[Format, type[ModelFile]] = {"tflite": TfliteFile, "onnx": OnnxFile}

@@ -1,7 +1,7 @@
-"""What executes artifacts: runtimes, one file a format, behind one small protocol.
+"""The runtimes that execute artifacts, behind one small protocol; one module for each format.
 
-A session is an artifact opened by a runtime, for batches of one size. `load` puts images in, `run` is the
-runtime's own call and nothing else, so that it can be timed, and `read` takes the probabilities out.
+A session is an artifact opened by a runtime for one batch size. `load` sets the input, `run` is the call of the runtime
+and nothing else, so that it can be timed, and `read` returns the probabilities.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """An artifact, opened for batches of `batch` images."""
+    """An artifact opened for one batch size."""
 
     @property
     def batch(self) -> int:
-        """How many images `load` takes."""
+        """The batch size."""
 
     def load(self, images: NDArray[np.uint8]) -> None:
-        """Put in raw images [batch, height, width, channels]."""
+        """Set the input: raw images [batch, height, width, channels]."""
 
     def run(self) -> None:
-        """Infer, on what was loaded last."""
+        """Run inference on the input."""
 
     def read(self) -> NDArray[np.float32]:
-        """The probabilities [batch, classes] of the last run, scale and zero point applied."""
+        """The probabilities [batch, classes] of the last run, dequantized."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A package that can open artifacts of one format; the code for it is the module of that name beside this one."""
+    """A package that runs artifacts of one format. The module of this package named like the format calls it."""
 
     name: str
     format: str
@@ -49,38 +49,38 @@ class Runtime:
     module: str
     extra: str
     for_devices: bool = True
-    successor: str | None = None  # where the package itself has no later versions
+    successor: str | None = None  # set if the package is no longer developed
 
     @property
     def remedy(self) -> str:
-        """What may help where it fails."""
+        """A fix to suggest if the runtime fails."""
         if self.successor:
-            return f"{self.name} has no later version: use {self.successor}, {install_command('device')}"
+            return f"{self.name} is no longer developed: use {self.successor}, {install_command('device')}"
         return f"try another version, pip install -U {self.distribution}, or another --runtime"
 
     @property
     def install_command(self) -> str:
-        """The command that brings it."""
+        """The pip command that installs the package."""
         return install_command(self.extra)
 
     def installed(self) -> bool:
-        """Whether this environment has the package; imports nothing of it."""
+        """Whether the package is installed; does not import it."""
         return importlib.util.find_spec(self.module.partition(".")[0]) is not None
 
     def require(self) -> None:
-        """Raise MissingExtraError, with the pip command that helps, unless it is installed."""
+        """Raise MissingExtraError, with the pip command, if the package is not installed."""
         if not self.installed():
             raise missing_package(f"the runtime {self.name}", self.extra)
 
     def preload(self) -> None:
-        """Import the package, so that `open` need not; raises MissingExtraError where it isn't installed."""
+        """Import the package ahead of `open`; raises MissingExtraError if it is not installed."""
         self.require()
         self._code().import_runtime(self.module)
 
     def open(self, artifact: Path, batch: int = 1, threads: int = 1) -> Session:
-        """The artifact, opened; `batch` is a wish, which one exported at a fixed batch can refuse.
+        """Open an artifact. An artifact that was exported with a fixed batch size keeps that instead of `batch`.
 
-        Raises MissingExtraError where the runtime isn't installed, SessionError where it can't load the artifact.
+        Raises MissingExtraError if the runtime is not installed, SessionError if it can't load the artifact.
         """
         self.require()
         try:
@@ -89,7 +89,7 @@ class Runtime:
             raise
         except Exception as error:  # each runtime has exceptions of its own
             reason = one_line(error, 200)
-            raise SessionError(f"{self.name} can't load it: {reason}", self.remedy) from error
+            raise SessionError(f"{self.name} cannot load the artifact: {reason}", self.remedy) from error
         return session
 
     def _code(self) -> ModuleType:
@@ -114,31 +114,32 @@ RUNTIMES = {
 }
 
 
-class Formatted(Protocol):
-    """Whatever has a format that runtimes take: an artifact."""
+class HasFormat(Protocol):
+    """An artifact, as far as runtimes need to know it."""
 
     @property
     def format(self) -> str:
-        """As in its file's name."""
+        """The format, such as "tflite"."""
 
 
-A = TypeVar("A", bound=Formatted)
+A = TypeVar("A", bound=HasFormat)
 
 
 def match_runtimes(
     artifacts: Iterable[A], names: tuple[str, ...] = (), *, for_devices: bool = False
 ) -> list[tuple[A, Runtime]]:
-    """Each runtime that is installed, or of those named, with each artifact that it takes.
+    """Pair each named runtime, or each installed one, with each artifact of its format.
 
-    Unless they are named, runtimes that no device has can be left out. Raises MissingExtraError where a runtime is
-    named and not installed, or where none is for any artifact; SessionError where one that is named takes none.
+    With `for_devices`, runtimes that do not run on devices are left out unless they are named. Raises MissingExtraError
+    if a named runtime is not installed, or no installed one has the format of an artifact; SessionError if no artifact
+    has the format of a named runtime.
     """
     artifacts = list(artifacts)
     chosen = [RUNTIMES[name] for name in RUNTIMES if name in names] or _installed(for_devices)
     for runtime in chosen:
         runtime.require()
         if runtime.name in names and runtime.format not in {artifact.format for artifact in artifacts}:
-            raise SessionError(f"no artifact runs on {runtime.name}", "name another --runtime, or none")
+            raise SessionError(f"no artifact runs on {runtime.name}", "pass another --runtime, or none")
     pairs = [(artifact, runtime) for runtime in chosen for artifact in artifacts if artifact.format == runtime.format]
     if not pairs:
         default_for(artifacts[0].format).require()
@@ -146,21 +147,21 @@ def match_runtimes(
 
 
 def artifacts_without_runtime(artifacts: Iterable[A], *, for_devices: bool = False) -> list[tuple[A, Runtime]]:
-    """The artifacts that no runtime which is installed takes, each with the one to install for it."""
+    """The artifacts that no installed runtime can run, each with the runtime to install."""
     formats = {runtime.format for runtime in _installed(for_devices)}
     return [(artifact, default_for(artifact.format)) for artifact in artifacts if artifact.format not in formats]
 
 
 def _installed(for_devices: bool) -> list[Runtime]:
-    there = [runtime for runtime in RUNTIMES.values() if runtime.installed()]
-    return [runtime for runtime in there if runtime.for_devices or not for_devices]
+    candidates = [runtime for runtime in RUNTIMES.values() if runtime.for_devices or not for_devices]
+    return [runtime for runtime in candidates if runtime.installed()]
 
 
 def default_for(format: str) -> Runtime:
-    """The runtime that devices run it on."""
+    """The runtime that devices use for a format."""
     return next(runtime for runtime in RUNTIMES.values() if runtime.format == format)
 
 
 def runtime_versions() -> dict[str, str]:
-    """The versions of Python, mnistkit, numpy and the runtimes that are here."""
+    """The versions of Python, mnistkit, numpy and the installed runtimes."""
     return installed_versions("mnistkit", "numpy", *(runtime.distribution for runtime in RUNTIMES.values()))

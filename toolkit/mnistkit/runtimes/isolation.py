@@ -1,4 +1,4 @@
-"""Runtimes in a process of their own: one that dies of an illegal instruction, or hangs, is an error and no more."""
+"""Runs runtimes in worker processes: if a runtime crashes or hangs, it is a WorkerError and the command goes on."""
 
 from __future__ import annotations
 
@@ -18,68 +18,82 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORKER = "mnistkit.runtimes.worker"
-TIMEOUT_SECONDS = 120.0  # without a sign of life
+TIMEOUT_SECONDS = 120.0  # until the next message of a worker
 
 
 def load(runtime: Runtime) -> None:
-    """Import a runtime, in a process of its own; raises WorkerError where it fails, dies or hangs."""
+    """Import a runtime in a worker process; raises WorkerError if that fails, crashes or hangs."""
     worker = WorkerProcess(WORKER, runtime.name, runtime.remedy)
     try:
         worker.send({"runtime": runtime.name})
-        answer = worker.receive(TIMEOUT_SECONDS)
+        message = worker.receive(TIMEOUT_SECONDS)
     finally:
         worker.close()
-    if "failed" in answer:
-        raise WorkerError(answer["failed"], answer["remedy"])
+    if "problem" in message:
+        raise WorkerError(message["problem"], message["remedy"])
 
 
 class Isolation:
-    """Runs artifacts on the same images, each runtime in one process for as long as that lives."""
+    """Runs artifacts on the same images in worker processes, which stay alive until the runtime changes.
+
+    Images and probabilities are exchanged with the workers through files in `folder`.
+    """
 
     def __init__(self, folder: Path, images: NDArray[np.uint8], classes: int) -> None:
-        self._images, self._answers = folder / "images", folder / "answers"
         import numpy as np
 
+        self._images_file, self._probabilities_file = folder / "images", folder / "probabilities"
         self._shape, self._classes = images.shape, classes
         self._runtime: Runtime | None = None
         self._worker: WorkerProcess | None = None
-        self._images.write_bytes(np.ascontiguousarray(images).data)
+        self._images_file.write_bytes(np.ascontiguousarray(images).data)
 
     def predict(
         self, runtime: Runtime, artifact: Path, batch: int, advance: Callable[[float], None]
     ) -> tuple[NDArray[np.float32], float]:
-        """The artifact's probabilities, float32 [N, classes], of the images, and the seconds that they took.
+        """The artifact's probabilities, float32 [N, classes], and the seconds to open it and classify the images.
 
-        The seconds hold opening it, and no imports. Raises WorkerError where the runtime fails, dies or hangs.
+        The seconds do not include imports. Calls `advance` with the number of images done since the last call. Raises
+        WorkerError if the runtime fails, crashes or hangs.
         """
         import numpy as np
 
-        worker = self._worker_for(runtime)
-        job = {"runtime": runtime.name, "artifact": str(artifact), "batch": batch}
-        worker.send({**job, "images": str(self._images), "shape": self._shape, "answers": str(self._answers)})
+        worker = self._start_worker(runtime)
+        worker.send(
+            {
+                "runtime": runtime.name,
+                "artifact": str(artifact),
+                "batch": batch,
+                "images": str(self._images_file),
+                "shape": self._shape,
+                "probabilities": str(self._probabilities_file),
+            }
+        )
         try:
-            while "done" in (answer := worker.receive(TIMEOUT_SECONDS)):
-                advance(answer["done"])
+            while "done" in (message := worker.receive(TIMEOUT_SECONDS)):
+                advance(message["done"])
         except WorkerError:
-            self.close()  # for the next artifact there will be a new one
+            self.close()  # the next artifact gets a new worker
             raise
-        if "failed" in answer:
-            raise WorkerError(answer["failed"], answer["remedy"])
-        answers = np.frombuffer(files.read_bytes(self._answers), np.float32)
-        if answers.size != self._shape[0] * self._classes:
+        if "problem" in message:
+            raise WorkerError(message["problem"], message["remedy"])
+        probabilities = np.frombuffer(files.read_bytes(self._probabilities_file), np.float32)
+        images, classes = self._shape[0], self._classes
+        if probabilities.size != images * classes:
             raise WorkerError(
-                f"{runtime.name} gave {answers.size:,} values for {self._shape[0]:,} images of {self._classes} classes",
+                f"{runtime.name} returned {probabilities.size:,} values for {images:,} images of {classes} classes",
                 "export the model again",
             )
-        return answers.reshape(-1, self._classes), answer["seconds"]
+        return probabilities.reshape(-1, classes), message["seconds"]
 
     def close(self) -> None:
-        """End the process, where there is one."""
+        """Stop the worker."""
         if self._worker:
             self._worker.close()
         self._worker = None
 
-    def _worker_for(self, runtime: Runtime) -> WorkerProcess:
+    def _start_worker(self, runtime: Runtime) -> WorkerProcess:
+        """The worker of a runtime; starts it, and stops that of another runtime, if needed."""
         if self._runtime is not runtime:
             self.close()
         if not self._worker:
@@ -90,10 +104,10 @@ class Isolation:
 
 @contextlib.contextmanager
 def isolation(images: NDArray[np.uint8], classes: int) -> Iterator[Isolation]:
-    """An Isolation for raw images [N, height, width, channels]; nothing of it outlives the block."""
+    """An Isolation for raw images [N, height, width, channels]; stops its worker and deletes its files at the end."""
     with tempfile.TemporaryDirectory(prefix="mnistkit-") as folder:
-        opened = Isolation(Path(folder), images, classes)
+        isolated = Isolation(Path(folder), images, classes)
         try:
-            yield opened
+            yield isolated
         finally:
-            opened.close()
+            isolated.close()

@@ -1,4 +1,4 @@
-"""The process that a runtime runs in, image by image: `python -m mnistkit.runtimes.worker`."""
+"""The worker process of mnistkit.runtimes.isolation: `python -m mnistkit.runtimes.worker`."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from mnistkit.core import processes
+import numpy as np
+
 from mnistkit.core.errors import MnistkitError
+from mnistkit.core.processes import Message, worker_channel
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import predict
 
-REPORT_SECONDS = 0.1  # between two lines on how far it has come
+REPORT_SECONDS = 0.1  # between progress messages
 
-
-def main() -> None:
-    """Serve one parent until it closes standard input."""
-    with processes.worker_channel() as (requests, reply):
-        for job in requests:
-            try:
-                reply(_do(job, reply))
-            except MnistkitError as error:  # the next job may go better
-                reply({"failed": error.problem, "remedy": error.remedy})
-
-
-def _do(job: dict[str, Any], reply: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    import numpy as np
-
-    runtime = RUNTIMES[job["runtime"]]
-    runtime.preload()
-    if "artifact" not in job:
-        return {"loads": True}
-    images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
-    started = time.perf_counter()
-    answers = predict(runtime, Path(job["artifact"]), images, ProgressReporter(reply), job["batch"])
-    seconds = time.perf_counter() - started
-    Path(job["answers"]).write_bytes(answers.tobytes())
-    return {"seconds": seconds}
+Send = Callable[[Message], None]
 
 
 class ProgressReporter:
-    """Sums up how many images are done, and tells it now and then."""
+    """Sends the number of images done, at most one message in REPORT_SECONDS. Thread-safe."""
 
-    def __init__(self, reply: Callable[[dict[str, Any]], None]) -> None:
-        self._reply, self._lock = reply, threading.Lock()
-        self._done, self._told = 0.0, time.perf_counter()
+    def __init__(self, send: Send) -> None:
+        self._send, self._lock = send, threading.Lock()
+        self._done, self._sent = 0.0, time.perf_counter()
 
     def __call__(self, amount: float) -> None:
+        """Count `amount` images as done."""
         with self._lock:
             self._done += amount
-            if time.perf_counter() > self._told + REPORT_SECONDS:
-                self._reply({"done": self._done})
-                self._done, self._told = 0.0, time.perf_counter()
+            if time.perf_counter() > self._sent + REPORT_SECONDS:
+                self._send({"done": self._done})
+                self._done, self._sent = 0.0, time.perf_counter()
+
+
+def main() -> None:
+    """Run jobs until the parent closes standard input."""
+    with worker_channel() as (jobs, send):
+        for job in jobs:
+            try:
+                send(_run(job, send))
+            except MnistkitError as error:  # not sent as "error", because the worker goes on
+                send({"problem": error.problem, "remedy": error.remedy})
+
+
+def _run(job: Message, send: Send) -> Message:
+    """Import the runtime of a job and run its artifact, if it has one."""
+    runtime = RUNTIMES[job["runtime"]]
+    runtime.preload()
+    if "artifact" not in job:
+        return {"imported": True}
+    images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
+    started = time.perf_counter()
+    probabilities = predict(runtime, Path(job["artifact"]), images, ProgressReporter(send), job["batch"])
+    seconds = time.perf_counter() - started
+    Path(job["probabilities"]).write_bytes(probabilities.tobytes())
+    return {"seconds": seconds}
 
 
 if __name__ == "__main__":

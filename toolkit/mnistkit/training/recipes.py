@@ -1,7 +1,7 @@
-"""The table of recipes: named, complete ways to train one network.
+"""The recipes: complete, named descriptions of how to train a network.
 
-A recipe is data. Layers are named as in `keras.layers`, with the arguments that those take; the input
-(raw pixels 0 to 255) and the number of classes come from the data set.
+Layers are named as in `keras.layers` and have the same arguments. The input (raw pixels 0 to 255) and the number of
+classes come from the data set.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Literal
 from mnistkit.core.errors import RecipeError
 
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "rmsprop", "sgd")
-MAX_COUNT = 1_000_000  # of epochs, or of images a batch
+MAX_EPOCHS = MAX_BATCH_SIZE = 1_000_000
 MNIST_SHAPE, MNIST_CLASSES = (28, 28, 1), 10
-CLASSES = "classes"  # stands for the data set's number of classes
+CLASSES = "classes"  # placeholder for the data set's number of classes
 
 Validation = Literal["none", "first", "last"]
 Measure = Literal["test accuracy", "training accuracy"]
@@ -23,23 +23,23 @@ Measure = Literal["test accuracy", "training accuracy"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its class in `keras.layers`, and the arguments for it."""
+    """A layer of a network."""
 
-    kind: str
-    options: dict[str, Any] = field(default_factory=dict)
+    kind: str  # class name in keras.layers
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the class
 
 
 def layer(kind: str, **options: Any) -> Layer:
-    """A layer as one reads it in Keras."""
+    """A layer, written as in Keras."""
     return Layer(kind, options)
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimiser by Keras's name, and its learning rate: Keras's default, or a cosine from a peak to nothing."""
+    """An optimizer and its learning rate schedule."""
 
-    name: str
-    peak: float | None = None
+    name: str  # as in Keras
+    peak: float | None = None  # peak learning rate of a cosine decay with warmup; None for Keras's default rate
 
     def __str__(self) -> str:
         return self.name if self.peak is None else f"{self.name}, cosine from {self.peak:g}"
@@ -47,25 +47,25 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each training image is moved at random, anew in every epoch: uniformly between minus and plus."""
+    """The limits of the random affine transforms of training images: each amount is uniform in ±limit."""
 
     rotation: float  # degrees
     shift: float  # pixels, along each axis
-    zoom: float  # natural logarithm of the factor, along each axis
-    shear: float  # pixels a pixel
+    zoom: float  # natural logarithm of the zoom factor, along each axis
+    shear: float  # pixels of shift per pixel of height
 
 
 @dataclass(frozen=True)
 class Published:
-    """The figure that a recipe's author printed, and must be reproduced."""
+    """The accuracy that the author of a recipe reports."""
 
     measure: Measure
-    value: float
+    value: float  # 0 to 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train one network, and where that comes from."""
+    """How to train a network, and the source of the method."""
 
     name: str
     summary: str
@@ -74,10 +74,10 @@ class Recipe:
     optimizer: Optimizer
     batch_size: int
     epochs: int
-    validation: Validation = "none"  # which sixth of the training images is held out: 10,000 of MNIST's
+    validation: Validation = "none"  # which sixth of the training images is held out (10,000 images of MNIST)
     augmentation: Augmentation | None = None
-    threads: int | None = None  # that share one operation; None: one a core
-    published: Published | None = None
+    threads: int | None = None  # threads per operation; None for one per core
+    published: Published | None = None  # None if mnistkit is the source
 
     def override(
         self,
@@ -87,10 +87,9 @@ class Recipe:
         optimizer: str | None = None,
         validation: Validation | None = None,
     ) -> Recipe:
-        """The recipe with these changes; raises RecipeError where one is out of range."""
-        for option, value in (("--epochs", epochs), ("--batch-size", batch_size)):
-            if value is not None and not 1 <= value <= MAX_COUNT:
-                raise RecipeError(f"{option} is {value}", f"it must be from 1 to {MAX_COUNT:,}")
+        """The recipe with other values; raises RecipeError if a value is out of range."""
+        _check_range("--epochs", epochs, MAX_EPOCHS)
+        _check_range("--batch-size", batch_size, MAX_BATCH_SIZE)
         return replace(
             self,
             epochs=epochs or self.epochs,
@@ -100,28 +99,33 @@ class Recipe:
         )
 
 
+def _check_range(option: str, value: int | None, maximum: int) -> None:
+    if value is not None and not 1 <= value <= maximum:
+        raise RecipeError(f"{option} is {value}", f"it must be from 1 to {maximum:,}")
+
+
 def mlp(*hidden: Layer) -> tuple[Layer, ...]:
-    """A multilayer perceptron on scaled pixels."""
+    """The layers of a multilayer perceptron on scaled pixels."""
     return (layer("Rescaling", scale=1 / 255), layer("Flatten"), *hidden, softmax())
 
 
 def softmax() -> Layer:
-    """The last layer of every network."""
+    """The output layer."""
     return layer("Dense", units=CLASSES, activation="softmax")
 
 
 def dense(units: int) -> Layer:
-    """A hidden layer."""
+    """A hidden dense layer with ReLU."""
     return layer("Dense", units=units, activation="relu")
 
 
 def conv(filters: int, kernel_size: int = 3, strides: int = 1) -> Layer:
-    """A convolution without padding."""
+    """A convolution without padding, with ReLU."""
     return layer("Conv2D", filters=filters, kernel_size=kernel_size, strides=strides, activation="relu")
 
 
 def conv_bn(filters: int, kernel_size: int = 3, strides: int = 1) -> tuple[Layer, ...]:
-    """The same with batch normalisation, which the converters fold into the convolution."""
+    """A convolution without padding, with batch normalization and ReLU. Export folds the normalization away."""
     return (
         layer("Conv2D", filters=filters, kernel_size=kernel_size, strides=strides, use_bias=False),
         layer("BatchNormalization", momentum=0.9),
@@ -158,7 +162,7 @@ RECIPES = {
         ),
         Recipe(
             name="cnn-holdout",
-            summary="cnn, 10,000 held out",
+            summary="cnn with 10,000 images held out",
             source="W. Fleming, MNIST Image Classification using Deep Learning and Keras, 2019",
             layers=CNN_LAYERS,
             optimizer=Optimizer("rmsprop"),
@@ -179,7 +183,7 @@ RECIPES = {
         ),
         Recipe(
             name="mlp-dropout",
-            summary="one hidden layer, dropout",
+            summary="one hidden layer with dropout",
             source="Classifying grayscale images of handwritten digits (MNIST) using Keras, 2018",
             layers=mlp(dense(512), layer("Dropout", rate=0.5)),
             optimizer=Optimizer("adam"),
@@ -192,8 +196,9 @@ RECIPES = {
             name="mlp-128x2",
             summary="two hidden layers",
             source="MNIST Classification With Keras, parts one and two",
-            # keras.utils.normalize(axis=1) as a layer: L2 along the image's first axis. That is made the last
-            # beforehand, where TFLite has an operator for it; as a sum of squares it does not survive int8.
+            # The source uses keras.utils.normalize(axis=1): L2 normalization along the image's first axis. Permute
+            # makes that axis the last, for which TFLite has an L2 operator. A sum of squares would lose accuracy in
+            # int8.
             layers=(
                 layer("Permute", dims=(3, 2, 1)),
                 layer("UnitNormalization", axis=-1),
@@ -209,9 +214,9 @@ RECIPES = {
         ),
         Recipe(
             name="cnn-tuned",
-            summary="cnn, longer, augmented",
+            summary="cnn with batch normalization and augmentation",
             source="mnistkit",
-            # Not after the first convolution, whose outputs are the most: there it would cost half the time again.
+            # The first convolution has no batch normalization: with its large output, training would take 50% longer.
             layers=(*CNN_LAYERS[:3], *conv_bn(64), CNN_LAYERS[4], *conv_bn(64), *CNN_LAYERS[6:]),
             optimizer=Optimizer("adam", peak=0.002),
             batch_size=128,
@@ -220,10 +225,10 @@ RECIPES = {
         ),
         Recipe(
             name="edge",
-            summary="small, for the edge",
+            summary="small CNN for edge devices",
             source="mnistkit",
-            # Filters in sixteens, the tiles in which XNNPACK computes; strides, which cost nothing, instead of pooling.
-            # A batch normalisation after the first convolution too would leave time for fewer epochs.
+            # Multiples of 16 filters fill XNNPACK's tiles. Strides replace pooling, which would be another operator.
+            # Without batch normalization after the first convolution, more epochs fit into the same time.
             layers=(
                 layer("Rescaling", scale=1 / 255),
                 conv(16, strides=2),
@@ -237,7 +242,7 @@ RECIPES = {
             batch_size=128,
             epochs=56,
             augmentation=AUGMENTATION,
-            threads=1,  # its operations are small: waiting for a second thread takes longer, often twice, than it helps
+            threads=1,  # the operations are so small that a second thread slows them down, often to half the speed
         ),
     )
 }
@@ -245,9 +250,9 @@ DEFAULT = "cnn"
 
 
 def find(name: str) -> Recipe:
-    """The recipe of that name; raises RecipeError with the nearest name."""
+    """The recipe of that name; raises RecipeError that suggests a similar name if there is none."""
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.3)
-    guess = f"did you mean {near[0]}?" if near else f"there are: {', '.join(RECIPES)}"
-    raise RecipeError(f"there is no recipe {name!r}", guess)
+    matches = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.3)
+    remedy = f"did you mean {matches[0]}?" if matches else f"choose one of {', '.join(RECIPES)}"
+    raise RecipeError(f"unknown recipe {name!r}", remedy)

@@ -1,4 +1,4 @@
-"""A recipe and a data set make a trained model and the record of its run."""
+"""Trains the network of a recipe on a data set and records the run."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from mnistkit.training import augmentation, keras_models
 from mnistkit.training.model import build_model
 from mnistkit.training.recipes import Augmentation, Optimizer, Published, Recipe, Validation
 
-# Keras returns to Python once in so many batches: 15% less time an epoch than at each batch.
+# Batches that Keras runs between two returns to Python: 50 make an epoch 15% shorter than 1.
 STEPS_PER_EXECUTION = 50
-VALIDATION_BATCH = 500
-WARMUP_FRACTION = 0.05  # the share of the steps in which the learning rate rises to its peak
+VALIDATION_BATCH_SIZE = 500
+WARMUP_FRACTION = 0.05  # fraction of the training steps
 
 
 @dataclass(frozen=True)
 class History(records.Record):
-    """Figures of each epoch, measured while it trained."""
+    """The metrics and the duration of each epoch, measured during training."""
 
     schema: ClassVar[str] = "history"
     version: ClassVar[int] = 1
 
-    figures: dict[str, tuple[float, ...]]  # by their names: loss, accuracy
+    figures: dict[str, tuple[float, ...]]  # metric name, as in a Keras history, to its value in each epoch
     seconds: tuple[float, ...]
 
-    def line(self, epoch: int) -> str:
-        """What is said of an epoch, counted from 0."""
-        figures = "  ".join(f"{name} {values[epoch]:.4f}" for name, values in self.figures.items())
-        return f"{figures}  {self.seconds[epoch]:.1f} s"
+    def format_epoch(self, epoch: int) -> str:
+        """The metrics and the duration of an epoch, counted from 0, as text."""
+        metrics = "  ".join(f"{name} {values[epoch]:.4f}" for name, values in self.figures.items())
+        return f"{metrics}  {self.seconds[epoch]:.1f} s"
 
 
 @dataclass(frozen=True)
 class TrainingRun(records.Record):
-    """The papers of one training: what was trained on what, how long it took, what came of it."""
+    """A training run: recipe, data set, duration and accuracy."""
 
     schema: ClassVar[str] = "run"
     version: ClassVar[int] = 1
@@ -58,40 +58,40 @@ class TrainingRun(records.Record):
     epochs: int
     validation: Validation
     augmentation: Augmentation | None
-    init_from_sha256: str | None  # the SHA-256 of the model that it started from
+    init_from_sha256: str | None  # SHA-256 of the model file that training continued from; None for new weights
     seed: int
     data: str
     data_sha256: str
     parameters: int  # at inference
     macs: int
     training_seconds: float
-    training_accuracy: float  # in the last epoch, while it trained
-    validation_accuracy: float | None  # after it
+    training_accuracy: float  # of the last epoch, measured during the epoch
+    validation_accuracy: float | None  # after the last epoch; None if no images were held out
     test_accuracy: float
-    published: Published | None  # on MNIST; None on other data
+    published: Published | None  # None if the recipe has none or the data set is not MNIST
     versions: dict[str, str]
 
 
 def train(
-    recipe: Recipe, data: Dataset, seed: int, out: Path, start: Path | None = None, progress: Progress = SILENT
+    recipe: Recipe, data: Dataset, seed: int, out: Path, init_from: Path | None = None, progress: Progress = SILENT
 ) -> TrainingRun:
-    """Train the recipe's network, or the model in `start`, and write model.keras and its papers to the folder `out`.
+    """Train the recipe's network, or the model in `init_from`, and write the model and its records to folder `out`.
 
-    The papers are history.json, curves.png and run.json. The same seed, machine and versions give the same
-    weights. Raises RecipeError where the network does not fit the images, or diverges; ModelError where `start`
-    can't be loaded, or doesn't fit them; StorageError where `out` can't be written.
+    The files are model.keras, history.json, curves.png and run.json. The same seed, machine and versions reproduce the
+    same weights. Raises RecipeError if the images are too small for the network or training diverges, ModelError if
+    `init_from` can't be loaded or does not match the data, StorageError if `out` can't be written.
     """
     keras = keras_models.import_keras()
     plots.require()
     _make_reproducible(keras, seed)
     _limit_threads(recipe.threads)
-    model = _network(recipe, data, start)
+    model = _initial_model(recipe, data, init_from)
     training, held_out = data.hold_out(recipe.validation)
     started = time.perf_counter()
     history = _fit(model, recipe, training, held_out, seed, progress)
     seconds = time.perf_counter() - started
     with progress.task("test accuracy"):
-        answers = keras_models.predict(model, data.x_test)
+        probabilities = keras_models.predict(model, data.x_test)
     digest = data.digest
     run = TrainingRun(
         recipe=recipe.name,
@@ -102,7 +102,7 @@ def train(
         epochs=recipe.epochs,
         validation=recipe.validation,
         augmentation=recipe.augmentation,
-        init_from_sha256=files.sha256_of(start) if start else None,
+        init_from_sha256=files.sha256_of(init_from) if init_from else None,
         seed=seed,
         data=data.name,
         data_sha256=digest,
@@ -111,11 +111,12 @@ def train(
         training_seconds=round(seconds, 1),
         training_accuracy=history.figures["accuracy"][-1],
         validation_accuracy=history.figures["val_accuracy"][-1] if held_out else None,
-        test_accuracy=float((answers.argmax(axis=1) == data.y_test).mean()),
+        test_accuracy=float((probabilities.argmax(axis=1) == data.y_test).mean()),
         published=recipe.published if digest == mnist.DIGEST else None,
         versions=installed_versions("mnistkit", "tensorflow", "keras", "numpy"),
     )
-    files.remove(out / "run.json")  # written last, it stands for the whole
+    # run.json is removed first and written last: if it exists, the other files are from the same run.
+    files.remove(out / "run.json")
     keras_models.save(model, out / "model.keras")
     records.write(out / "history.json", history)
     files.write_bytes(out / "curves.png", plots.training_curves(history.figures))
@@ -123,11 +124,11 @@ def train(
     return run
 
 
-def _network(recipe: Recipe, data: Dataset, start: Path | None) -> keras_models.KerasModel:
-    if start is None:
+def _initial_model(recipe: Recipe, data: Dataset, init_from: Path | None) -> keras_models.KerasModel:
+    if init_from is None:
         return build_model(recipe, data.image_shape, data.classes)
-    model = keras_models.load(start)
-    keras_models.check_fit(model, data)
+    model = keras_models.load(init_from)
+    keras_models.check_matches_data(model, data)
     return model
 
 
@@ -142,7 +143,7 @@ def _limit_threads(threads: int | None) -> None:
     import tensorflow as tf
 
     if threads:
-        with contextlib.suppress(RuntimeError):  # a process that has used TensorFlow already keeps its threads
+        with contextlib.suppress(RuntimeError):  # TensorFlow is in use already, so its thread count is fixed
             tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
@@ -154,76 +155,78 @@ def _fit(
     seed: int,
     progress: Progress,
 ) -> History:
-    count = len(training.images)
-    steps = -(-count // recipe.batch_size)
+    images = len(training.images)
+    steps = math.ceil(images / recipe.batch_size)  # per epoch
     model.compile(
-        optimizer=_optimizer(recipe.optimizer, steps * recipe.epochs),
+        optimizer=_make_optimizer(recipe.optimizer, steps * recipe.epochs),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
     )
-    reporter = _Reporter(recipe, count, progress)
-    with progress.task(f"training {recipe.name}", recipe.epochs * count) as reporter.advance, suppress_output():
+    with progress.task(f"training {recipe.name}", recipe.epochs * images) as advance, suppress_output():
+        recorder = _HistoryRecorder(recipe, images, advance, progress)
         model.fit(
-            **_batches(recipe, training, seed),
+            **_fit_inputs(recipe, training, seed),
             validation_data=(held_out.images, held_out.labels) if held_out else None,
-            validation_batch_size=VALIDATION_BATCH,
+            validation_batch_size=VALIDATION_BATCH_SIZE,
             epochs=recipe.epochs,
             verbose=0,
-            callbacks=[reporter.callback()],
+            callbacks=[recorder.callback()],
         )
-    return reporter.history
+    return recorder.history
 
 
-def _batches(recipe: Recipe, training: LabeledImages, seed: int) -> dict[str, Any]:
-    """The arguments by which Keras's fit gets its batches."""
-    if recipe.augmentation is None:
-        return {"x": training.images, "y": training.labels, "batch_size": recipe.batch_size}
+def _fit_inputs(recipe: Recipe, training: LabeledImages, seed: int) -> dict[str, Any]:
+    """The arguments of Keras's `fit` that provide the batches."""
     images, labels = training.images, training.labels
+    if recipe.augmentation is None:
+        return {"x": images, "y": labels, "batch_size": recipe.batch_size}
     batches = augmentation.augmented_batches(images, labels, recipe.batch_size, recipe.augmentation, seed)
     return {"x": batches, "shuffle": False}
 
 
-def _optimizer(chosen: Optimizer, steps: int) -> Any:
-    """A Keras optimiser; where a peak is given, the learning rate rises to it and falls along a cosine in `steps`."""
+def _make_optimizer(optimizer: Optimizer, steps: int) -> Any:
+    """The Keras optimizer for `steps` training steps.
+
+    With a peak, the learning rate rises linearly to it during the warmup and then decays to 0 along a cosine.
+    """
     keras = keras_models.import_keras()
-    if chosen.peak is None:
-        return keras.optimizers.get(chosen.name)
-    rise = max(1, round(WARMUP_FRACTION * steps))
+    if optimizer.peak is None:
+        return keras.optimizers.get(optimizer.name)
+    warmup_steps = max(1, round(WARMUP_FRACTION * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
-        chosen.peak / 20, max(1, steps - rise), warmup_target=chosen.peak, warmup_steps=rise
+        optimizer.peak / 20, max(1, steps - warmup_steps), warmup_target=optimizer.peak, warmup_steps=warmup_steps
     )
-    return keras.optimizers.get({"class_name": chosen.name, "config": {"learning_rate": schedule}})
+    return keras.optimizers.get({"class_name": optimizer.name, "config": {"learning_rate": schedule}})
 
 
-class _Reporter:
-    """Moves the progress along, and gathers and tells the figures of each epoch."""
+class _HistoryRecorder:
+    """Records the history of a training, and reports its progress."""
 
-    def __init__(self, recipe: Recipe, images: int, progress: Progress) -> None:
+    def __init__(self, recipe: Recipe, images: int, advance: Callable[[float], None], progress: Progress) -> None:
         self.history = History({}, ())
-        self.advance: Callable[[float], None]
-        self._recipe, self._images, self._progress = recipe, images, progress
-        self._started, self._done = 0.0, 0
+        self._recipe, self._images, self._advance, self._progress = recipe, images, advance, progress
+        self._epoch_started, self._images_done = 0.0, 0
 
     def callback(self) -> Any:
-        """What Keras calls."""
+        """The Keras callback."""
         keras = keras_models.import_keras()
         return keras.callbacks.LambdaCallback(
-            on_epoch_begin=self._epoch_begins, on_train_batch_end=self._batch_ends, on_epoch_end=self._epoch_ends
+            on_epoch_begin=self._on_epoch_begin, on_train_batch_end=self._on_batch_end, on_epoch_end=self._on_epoch_end
         )
 
-    def _epoch_begins(self, epoch: int, logs: object) -> None:
-        self._started, self._done = time.perf_counter(), 0
+    def _on_epoch_begin(self, epoch: int, logs: object) -> None:
+        self._epoch_started, self._images_done = time.perf_counter(), 0
 
-    def _batch_ends(self, batch: int, logs: object) -> None:
-        done = min((batch + 1) * self._recipe.batch_size, self._images)
-        self.advance(done - self._done)
-        self._done = done
+    def _on_batch_end(self, batch: int, logs: object) -> None:
+        images_done = min((batch + 1) * self._recipe.batch_size, self._images)
+        self._advance(images_done - self._images_done)
+        self._images_done = images_done
 
-    def _epoch_ends(self, epoch: int, logs: dict[str, float]) -> None:
+    def _on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if not all(map(math.isfinite, logs.values())):
             raise RecipeError(f"training diverged in epoch {epoch + 1}", "try another --optimizer or --batch-size")
-        seconds = round(time.perf_counter() - self._started, 2)
+        seconds = round(time.perf_counter() - self._epoch_started, 2)
         figures = {name: (*self.history.figures.get(name, ()), float(value)) for name, value in logs.items()}
         self.history = History(figures, (*self.history.seconds, seconds))
-        self._progress.log(f"epoch {epoch + 1}/{self._recipe.epochs}  {self.history.line(epoch)}")
+        self._progress.log(f"epoch {epoch + 1}/{self._recipe.epochs}  {self.history.format_epoch(epoch)}")

@@ -1,65 +1,61 @@
-"""What a model or an artifact answers on one image."""
+"""Classifies one test image with a Keras model or an artifact."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.bundle import Bundle
 from mnistkit.core.errors import ModelError
-from mnistkit.data.dataset import check_index
+from mnistkit.data.dataset import Dataset, check_index
 from mnistkit.runtimes import match_runtimes
 from mnistkit.runtimes.isolation import isolation
 from mnistkit.training import keras_models
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mnistkit.data.dataset import Dataset
-
 
 @dataclass(frozen=True)
 class Classification:
-    """The probabilities of one image, and the truth about it."""
+    """The predicted probabilities of one image, and its label."""
 
     image: NDArray[np.uint8]  # [height, width, channels]
-    probabilities: tuple[float, ...]
+    probabilities: NDArray[np.float32]  # [classes]
     true_label: int
-    names: tuple[str, ...]  # of the classes
+    names: tuple[str, ...]  # class names
 
     @property
     def label(self) -> int:
-        """The class that is held most likely."""
-        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+        """The predicted class."""
+        return int(self.probabilities.argmax())
 
 
 def classify_with_model(path: Path, data: Dataset, index: int) -> Classification:
-    """What the Keras model in `path` answers on test image `index`; raises ModelError, DataError."""
-    (image,), (truth,) = data.pick(index, 1, test=True)
+    """Classify test image `index` with the Keras model in `path`; raises ModelError and DataError."""
+    images, labels = data.pick(index, 1, test=True)
     model = keras_models.load(path)
-    keras_models.check_fit(model, data)
-    (probabilities,) = keras_models.predict(model, image[None])
-    return Classification(
-        image, tuple(map(float, probabilities)), int(truth), tuple(map(str, range(len(probabilities))))
-    )
+    keras_models.check_matches_data(model, data)
+    probabilities = keras_models.predict(model, images)[0]
+    return Classification(images[0], probabilities, int(labels[0]), tuple(map(str, range(len(probabilities)))))
 
 
 def classify_with_artifact(bundle: Bundle, name: str | None, index: int) -> Classification:
-    """What an artifact of the bundle, the first unless named, answers on image `index` of its test set.
+    """Classify image `index` of the bundle's test set with the artifact `name`; None selects the first artifact.
 
-    Raises DataError where there is no such image, ModelError where there is no such artifact, WorkerError
-    where it can't be run.
+    Raises DataError if there is no such image, ModelError if there is no such artifact, and WorkerError if the runtime
+    fails.
     """
     evaluation = bundle.evaluation_set()
     check_index(index, len(evaluation.images))
-    artifacts = [artifact for artifact in bundle.manifest.artifacts if name in (None, artifact.file)]
-    if not artifacts:
-        there = ", ".join(artifact.file for artifact in bundle.manifest.artifacts)
-        raise ModelError(f"{bundle.path} has no artifact {name}", f"there are: {there}")
-    artifact, runtime = match_runtimes(artifacts[:1])[0]
-    truth, names = int(evaluation.labels[index]), bundle.manifest.provenance.labels
-    with isolation(evaluation.images[index : index + 1], len(names)) as isolated:
-        (probabilities,), _ = isolated.predict(runtime, bundle.file(artifact), 1, lambda amount: None)
-    return Classification(evaluation.images[index], tuple(map(float, probabilities)), truth, names)
+    artifacts = bundle.manifest.artifacts
+    selected = [artifact for artifact in artifacts if name in (None, artifact.file)]
+    if not selected:
+        raise ModelError(
+            f"{bundle.path} has no artifact {name}", f"choose from {', '.join(artifact.file for artifact in artifacts)}"
+        )
+    artifact, runtime = match_runtimes(selected[:1])[0]
+    image, label, names = evaluation.images[index], int(evaluation.labels[index]), bundle.manifest.provenance.labels
+    with isolation(image[np.newaxis], len(names)) as isolated:
+        probabilities, _ = isolated.predict(runtime, bundle.file(artifact), 1, lambda amount: None)
+    return Classification(image, probabilities[0], label, names)

@@ -1,185 +1,182 @@
-"""Recorded predictions, and what they say of an artifact against the original. Pure; numpy only."""
+"""Accuracy parity of an artifact with the original model, computed from the predictions of both. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core.interval import Interval
 from mnistkit.verify import paired
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
-FLOAT32_TOLERANCE = 1e-4  # of a probability: what float32 sums may differ by, added in another order
-OUTSIDE = 0.01  # how far below 0 or above 1 a probability may be stored: rounding, no more
+FLOAT32_TOLERANCE = 1e-4  # of a probability: float32 sums depend on the order of their terms
+RANGE_TOLERANCE = 0.01  # how far rounding may take a probability below 0 or above 1
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How an artifact compares with the original model on the same images; all differences are artifact − original."""
+    """Comparison of an artifact with the original model on the same images. Differences are artifact − original."""
 
     images: int
     accuracy: float
     original_accuracy: float
     difference: float  # of the accuracies, in percentage points
-    interval: Interval  # of the difference, 95%, in percentage points
-    agreement: float  # share of the images on which both give the same label
-    regressions: int  # images that the original alone has right
-    fixes: int  # images that the artifact alone has right
-    p_value: float  # McNemar's, exact: of so uneven a split of broken and mended, if both were equally good
-    max_difference: float  # of any probability
-    mean_difference: float
-    recall_differences: tuple[float | None, ...]  # by class, in percentage points; None: there is no image of it
-    confusion: tuple[tuple[int, ...], ...]  # images by true class and the artifact's answer
+    interval: Interval  # 95% CI of the difference, in percentage points
+    agreement: float  # share of the images for which both predict the same class
+    regressions: int  # images that only the original classifies correctly
+    fixes: int  # images that only the artifact classifies correctly
+    p_value: float  # of McNemar's exact test that regressions and fixes are equally likely
+    max_difference: float  # of a probability
+    mean_difference: float  # of a probability
+    recall_differences: tuple[float | None, ...]  # by class, in percentage points; None for a class without images
+    confusion: tuple[tuple[int, ...], ...]  # number of images by true class and class predicted by the artifact
     verdict: Verdict
-    reason: str  # why it is no PASS; empty where it is one
-    required_images: int | None  # where it is INCONCLUSIVE; None: there is no such number
+    reason: str  # for the verdict; empty if it is PASS
+    required_images: int | None  # sample size that would decide an INCONCLUSIVE; None if there is none
 
 
 @dataclass(frozen=True)
 class Flip:
-    """An image that the artifact broke or mended."""
+    """An image that is a regression or a fix."""
 
     index: int  # in the test set
-    label: int  # the truth
-    original: int  # its answer
+    label: int  # true class
+    original_label: int  # class predicted by the original
     original_confidence: float
-    artifact: int
+    artifact_label: int  # class predicted by the artifact
     artifact_confidence: float
 
     @property
     def is_regression(self) -> bool:
-        """Whether the original had it right."""
-        return self.original == self.label
+        """Whether the original classifies the image correctly."""
+        return self.original_label == self.label
 
 
-def compare(
+def compute_parity(
     reference: NDArray[np.float32],
-    answers: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
     margin: float,
     tolerance: float | None = None,
 ) -> Parity:
-    """Hold `answers` against `reference`, both probabilities [N, classes], on the true `labels` [N].
+    """Compare an artifact's `probabilities` with the original's, `reference`, both [N, classes], on `labels` [N].
 
-    A test of non-inferiority at `margin` percentage points: PASS where the whole interval of the difference lies
-    above −`margin`, FAIL where it lies below, else INCONCLUSIVE. FAIL too where an answer is no probability, or
-    one differs by more than `tolerance`. In the figures, what is not finite counts as 0.
+    The verdict is that of a non-inferiority test at `margin` percentage points: PASS if the whole 95% CI of the
+    difference lies above −`margin`, FAIL if it lies below, INCONCLUSIVE otherwise. It is also FAIL if a value is not a
+    probability, or if a probability differs by more than `tolerance`. Values that are not finite count as 0.
 
-    Raises ValueError where the shapes don't fit each other.
+    Raises ValueError if the shapes do not match.
     """
-    import numpy as np
-
-    _check_shapes(reference, answers, labels)
-    spoiled = _spoiled("it", answers) or _spoiled("what it is held against", reference)
-    reference, answers = _finite(reference), _finite(answers)
-    expected, given = reference.argmax(axis=1), answers.argmax(axis=1)
-    was_right, is_right = expected == labels, given == labels
-    regressions, fixes = int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum())
-    change = np.abs(np.subtract(answers, reference, dtype=np.float64))
-    found = paired.tango_interval(regressions, fixes, len(labels))
-    interval = Interval(100 * found.low, 100 * found.high)
-    if not spoiled and tolerance is not None and change.max() > tolerance:
-        spoiled = f"a probability differs by {change.max():.2g}, more than the {tolerance:g} of rounding"
+    _check_shapes(reference, probabilities, labels)
+    invalid = _invalid_reason("artifact", probabilities) or _invalid_reason("reference", reference)
+    reference, probabilities = _replace_non_finite(reference), _replace_non_finite(probabilities)
+    expected, predicted = reference.argmax(axis=1), probabilities.argmax(axis=1)
+    original_correct, correct = expected == labels, predicted == labels
+    regressions, fixes = int((original_correct & ~correct).sum()), int((correct & ~original_correct).sum())
+    differences = np.abs(np.subtract(probabilities, reference, dtype=np.float64))
+    max_difference = float(differences.max())
+    if not invalid and tolerance is not None and max_difference > tolerance:
+        invalid = f"a probability differs by {max_difference:.2g}, more than the float32 tolerance of {tolerance:g}"
+    shares = paired.tango_interval(regressions, fixes, len(labels))
+    interval = Interval(100 * shares.low, 100 * shares.high)
     p_value = paired.mcnemar(regressions, fixes)
-    verdict, reason = _judge(interval, margin, p_value, spoiled)
-    settles = (
-        paired.required_images(regressions, fixes, len(labels), margin / 100) if verdict == "INCONCLUSIVE" else None
-    )
+    verdict, reason = _judge(interval, margin, p_value, invalid)
+    required_images = None
+    if verdict == "INCONCLUSIVE":
+        required_images = paired.required_images(regressions, fixes, len(labels), margin / 100)
+    classes = reference.shape[1]
     return Parity(
         images=len(labels),
-        accuracy=float(is_right.mean()),
-        original_accuracy=float(was_right.mean()),
+        accuracy=float(correct.mean()),
+        original_accuracy=float(original_correct.mean()),
         difference=100 * (fixes - regressions) / len(labels),
         interval=interval,
-        agreement=float((given == expected).mean()),
+        agreement=float((predicted == expected).mean()),
         regressions=regressions,
         fixes=fixes,
         p_value=p_value,
-        max_difference=float(change.max()),
-        mean_difference=float(change.mean()),
-        recall_differences=_recall_differences(was_right, is_right, labels, reference.shape[1]),
-        confusion=_confusion(labels, given, reference.shape[1]),
+        max_difference=max_difference,
+        mean_difference=float(differences.mean()),
+        recall_differences=_recall_differences(original_correct, correct, labels, classes),
+        confusion=_confusion(labels, predicted, classes),
         verdict=verdict,
         reason=reason,
-        required_images=settles,
+        required_images=required_images,
     )
 
 
-def flips(
-    reference: NDArray[np.float32], answers: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64]
+def find_flips(
+    reference: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
 ) -> tuple[Flip, ...]:
-    """The images that were broken or mended; `indices` [N] are theirs in the test set."""
-    import numpy as np
-
-    reference, answers = _finite(reference), _finite(answers)
-    expected, given = reference.argmax(axis=1), answers.argmax(axis=1)
-    (places,) = np.nonzero((expected == labels) != (given == labels))
+    """The regressions and fixes among N images; `indices` [N] are the images' indices in the test set."""
+    reference, probabilities = _replace_non_finite(reference), _replace_non_finite(probabilities)
+    expected, predicted = reference.argmax(axis=1), probabilities.argmax(axis=1)
+    (positions,) = np.nonzero((expected == labels) != (predicted == labels))
     return tuple(
         Flip(
-            index=int(indices[place]),
-            label=int(labels[place]),
-            original=int(expected[place]),
-            original_confidence=float(reference[place].max()),
-            artifact=int(given[place]),
-            artifact_confidence=float(answers[place].max()),
+            index=int(indices[i]),
+            label=int(labels[i]),
+            original_label=int(expected[i]),
+            original_confidence=float(reference[i].max()),
+            artifact_label=int(predicted[i]),
+            artifact_confidence=float(probabilities[i].max()),
         )
-        for place in places
+        for i in positions
     )
 
 
-def _check_shapes(reference: NDArray[np.float32], answers: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-    if reference.shape != answers.shape or labels.shape != reference.shape[:1] or len(labels) == 0:
-        shapes = f"{list(reference.shape)} and {list(answers.shape)}"
-        raise ValueError(f"answers of the shapes {shapes} can't be compared on {len(labels)} labels")
+def _check_shapes(
+    reference: NDArray[np.float32], probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+) -> None:
+    if reference.shape != probabilities.shape or labels.shape != reference.shape[:1] or len(labels) == 0:
+        shapes = f"{list(reference.shape)} and {list(probabilities.shape)}"
+        raise ValueError(f"cannot compare probabilities of shapes {shapes} on {len(labels)} labels")
 
 
-def _finite(answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    import numpy as np
-
-    return np.where(np.isfinite(answers), answers, np.float32(0))
+def _replace_non_finite(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isfinite(probabilities), probabilities, np.float32(0))
 
 
-def _spoiled(what: str, answers: NDArray[np.float32]) -> str:
-    """Why these answers are no probabilities; empty where they are."""
-    import numpy as np
-
-    if not np.isfinite(answers).all():
-        return f"{what} gives values that are not finite"
-    if answers.min() < -OUTSIDE or answers.max() > 1 + OUTSIDE:
-        return f"{what} gives probabilities from {answers.min():g} to {answers.max():g}"
+def _invalid_reason(source: str, probabilities: NDArray[np.float32]) -> str:
+    """Why a value is not a probability; empty if all are."""
+    if not np.isfinite(probabilities).all():
+        return f"{source} predictions contain values that are not finite"
+    low, high = probabilities.min(), probabilities.max()
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        return f"{source} predictions range from {low:g} to {high:g}, not from 0 to 1"
     return ""
 
 
-def _judge(interval: Interval, margin: float, p_value: float, spoiled: str) -> tuple[Verdict, str]:
-    if spoiled:
-        return "FAIL", spoiled
+def _judge(interval: Interval, margin: float, p_value: float, invalid: str) -> tuple[Verdict, str]:
+    if invalid:
+        return "FAIL", invalid
     if interval.low > -margin:
         return "PASS", ""
-    beyond = f"more than the margin of {margin:g} (McNemar's p = {p_value:.2g})"
+    exceeds = f"more than the margin of {margin:g} (McNemar p = {p_value:.2g})"
     if interval.high < -margin:
-        return "FAIL", f"it loses {-interval.high:.3f} points at least, {beyond}"
-    return "INCONCLUSIVE", f"it may lose up to {-interval.low:.3f} points, {beyond}"
+        return "FAIL", f"accuracy drop is at least {-interval.high:.3f} points, {exceeds}"
+    return "INCONCLUSIVE", f"accuracy drop may be up to {-interval.low:.3f} points, {exceeds}"
 
 
 def _recall_differences(
-    was_right: NDArray[np.bool_], is_right: NDArray[np.bool_], labels: NDArray[np.int64], classes: int
+    original_correct: NDArray[np.bool_], correct: NDArray[np.bool_], labels: NDArray[np.int64], classes: int
 ) -> tuple[float | None, ...]:
-    import numpy as np
+    labels = labels.astype(np.intp)  # bincount rejects int64 on 32-bit platforms
+    totals = np.bincount(labels, minlength=classes)
+    changes = np.bincount(labels, correct, classes) - np.bincount(labels, original_correct, classes)
+    return tuple(
+        100 * float(change) / int(total) if total else None for change, total in zip(changes, totals, strict=True)
+    )
 
-    labels = labels.astype(np.intp)  # bincount takes no int64 on 32 bits
-    of_class = np.bincount(labels, minlength=classes)
-    gained = np.bincount(labels, is_right, classes) - np.bincount(labels, was_right, classes)
-    return tuple(100 * float(more) / int(all) if all else None for more, all in zip(gained, of_class, strict=True))
 
-
-def _confusion(labels: NDArray[np.int64], given: NDArray[np.intp], classes: int) -> tuple[tuple[int, ...], ...]:
-    import numpy as np
-
-    cells = (labels * classes + given).astype(np.intp)
+def _confusion(labels: NDArray[np.int64], predicted: NDArray[np.intp], classes: int) -> tuple[tuple[int, ...], ...]:
+    cells = (labels * classes + predicted).astype(np.intp)
     counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
     return tuple(tuple(map(int, row)) for row in counts)

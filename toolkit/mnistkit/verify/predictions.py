@@ -1,68 +1,66 @@
-"""What artifacts answered on a bundle's test set: gathered first and judged later, here or on another machine.
+"""Predictions of a bundle's artifacts on its test set: computed once, evaluated later, here or on another machine.
 
-A file of predictions is an npz: `record`, the UTF-8 bytes of the record below, and arrays of the N images that were
-asked: `indices` int64 [N] in the test set, `labels` int64 [N], `original` float32 [N, classes], the original model's
-answers, and `answers` float32 [rows, N, classes].
+A prediction file is an npz of `record`, the UTF-8 bytes of a PredictionsRecord as JSON, and arrays for N images:
+`indices` int64 [N] in the test set, `labels` int64 [N], `reference` float32 [N, classes], the original model's
+probabilities, and `probabilities` float32 [rows, N, classes], those of the artifacts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.bundle import Artifact, Bundle, EvaluationSet, Quantization
 from mnistkit.core import files, records
 from mnistkit.core.errors import RecordError, WorkerError
 from mnistkit.core.progress import SILENT, Progress
-from mnistkit.data.sampling import proportional
+from mnistkit.data.sampling import stratified_sample
 from mnistkit.device.machine import Machine, this_machine
 from mnistkit.runtimes import Runtime, artifacts_without_runtime, match_runtimes, runtime_versions
 from mnistkit.runtimes.inference import BATCH
 from mnistkit.runtimes.isolation import Isolation, isolation
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-KEYS = ("record", "indices", "labels", "original", "answers")
-SAVE_AGAIN = "make it again with 'mnistkit verify --save', or copy it again"
+ARRAYS = ("indices", "labels", "reference", "probabilities")
+SAVE_AGAIN = "save it again with 'mnistkit verify --save-predictions', or copy it again"
 
 
 @dataclass(frozen=True)
 class ArtifactRun:
-    """One artifact on one runtime."""
+    """An artifact that ran on a runtime."""
 
     artifact: str
     artifact_sha256: str
     quantization: Quantization
-    step: float | None  # of the probabilities: the output's scale, where it is quantized
+    output_scale: float | None  # None if the output is not quantized
     runtime: str
-    seconds: float  # from opening the artifact to the last answer
+    seconds: float  # to open the artifact and classify all images
 
 
 @dataclass(frozen=True)
 class NotRun:
-    """An artifact that a runtime gave no answers on."""
+    """An artifact that did not run on a runtime."""
 
     artifact: str
     runtime: str
     problem: str
     remedy: str
-    requested: bool  # for this runtime, by its name
+    requested: bool  # whether the user named the runtime
 
 
 @dataclass(frozen=True)
 class PredictionsRecord(records.Record):
-    """What was run, on what."""
+    """The artifacts and runtimes of a prediction file, and the machine they ran on."""
 
     schema: ClassVar[str] = "predictions"
     version: ClassVar[int] = 1
 
-    bundle_sha256: str  # of its manifest, which vouches for the rest
-    test_set_sha256: str  # of its images and labels
-    seed: int | None  # of the sample; None: all images were asked
+    bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
+    test_set_sha256: str  # SHA-256 of the images and labels
+    seed: int | None  # of the sample; None if all images were used
     machine: Machine
     versions: dict[str, str]
     rows: tuple[ArtifactRun, ...]
@@ -71,13 +69,13 @@ class PredictionsRecord(records.Record):
 
 @dataclass(frozen=True)
 class Predictions:
-    """The record, and the arrays that go with it."""
+    """The contents of a prediction file."""
 
     record: PredictionsRecord
-    indices: NDArray[np.int64]  # [N], of the images in the test set
+    indices: NDArray[np.int64]  # [N], in the test set
     labels: NDArray[np.int64]  # [N]
-    reference: NDArray[np.float32]  # [N, classes]
-    probabilities: NDArray[np.float32]  # [rows, N, classes]
+    reference: NDArray[np.float32]  # [N, classes], of the original model
+    probabilities: NDArray[np.float32]  # [rows, N, classes], of the artifacts
 
 
 def run_artifacts(
@@ -88,112 +86,106 @@ def run_artifacts(
     seed: int = 1,
     progress: Progress = SILENT,
 ) -> Predictions:
-    """Run every artifact on each runtime for it that is installed, or on those named, each in a process of its own.
+    """Run each artifact on the named runtimes, or on all installed ones, each runtime in a process of its own.
 
-    With a `limit`, on so many images, drawn by `seed`, the classes in their shares. Raises MissingExtraError where
-    a named runtime isn't installed, BundleError where the test set is broken.
+    With `limit`, they classify a stratified sample of so many images, drawn with `seed`. Raises MissingExtraError if a
+    runtime is not installed, and SessionError if no artifact has the format of a named one.
     """
-    import numpy as np
-
-    indices, images = np.arange(len(evaluation.labels), dtype=np.int64), evaluation.images
-    whole = limit is None or limit >= len(indices)
-    if not whole and limit is not None:
-        indices = proportional(evaluation.labels, limit, seed)
+    indices, images, sample_seed = np.arange(len(evaluation.labels), dtype=np.int64), evaluation.images, None
+    if limit is not None and limit < len(indices):
+        indices, sample_seed = stratified_sample(evaluation.labels, limit, seed), seed
         images = images[indices]
+    reference = evaluation.reference[indices]
     artifacts = bundle.manifest.artifacts
-    rows, not_run, answers = [], [], []
-    with isolation(images, evaluation.reference.shape[1]) as isolated:
+    rows, not_run, probabilities = [], [], []
+    with isolation(images, reference.shape[1]) as isolated:
         for artifact, runtime in match_runtimes(artifacts, runtimes):
             try:
-                given, seconds = _predict(isolated, bundle, artifact, runtime, len(indices), progress)
+                predicted, seconds = _predict(isolated, bundle, artifact, runtime, len(images), progress)
             except WorkerError as error:
                 not_run.append(NotRun(artifact.file, runtime.name, error.problem, error.remedy, bool(runtimes)))
                 continue
-            answers.append(given)
+            probabilities.append(predicted)
             rows.append(
                 ArtifactRun(
                     artifact=artifact.file,
                     artifact_sha256=artifact.sha256,
                     quantization=artifact.quantization,
-                    step=artifact.output.scale,
+                    output_scale=artifact.output.scale,
                     runtime=runtime.name,
                     seconds=round(seconds, 3),
                 )
             )
+    if not runtimes:
+        not_run += [
+            NotRun(
+                artifact.file,
+                runtime.name,
+                f"{runtime.name} is not installed",
+                runtime.install_command,
+                requested=False,
+            )
+            for artifact, runtime in artifacts_without_runtime(artifacts)
+        ]
     record = PredictionsRecord(
         bundle_sha256=bundle.manifest_sha256,
         test_set_sha256=evaluation.digest,
-        seed=None if whole else seed,
+        seed=sample_seed,
         machine=this_machine(),
         versions=runtime_versions(),
         rows=tuple(rows),
-        not_run=(*not_run, *(() if runtimes else _not_installed(artifacts))),
+        not_run=tuple(not_run),
     )
-    original = evaluation.reference[indices]
-    return Predictions(
-        record,
-        indices,
-        evaluation.labels[indices],
-        original,
-        np.array(answers, np.float32).reshape(-1, *original.shape),
-    )
-
-
-def save(path: Path, predictions: Predictions) -> None:
-    """Write them to `path`, atomically; raises StorageError."""
-    import numpy as np
-
-    record = np.frombuffer(records.to_json(predictions.record).encode(), np.uint8)
-    arrays = {key: getattr(predictions, key) for key in KEYS[1:]}
-    files.write_npz(path, {"record": record, **arrays})
-
-
-def load(path: Path) -> Predictions:
-    """The predictions in `path`; raises StorageError where it can't be read, RecordError where they aren't whole."""
-    try:
-        arrays = files.read_npz(path, KEYS)
-        content = arrays.pop("record").tobytes()
-        found = Predictions(records.parse(content, PredictionsRecord, str(path), SAVE_AGAIN), **arrays)
-        _check(found)
-    except ValueError as error:
-        raise RecordError(f"{path} holds no predictions: {error}", SAVE_AGAIN) from error
-    return found
-
-
-def _check(found: Predictions) -> None:
-    """Raise ValueError unless the arrays have the types they must, and fit each other and the record."""
-    import numpy as np
-
-    if found.reference.ndim != 2 or found.labels.ndim != 1:
-        raise ValueError(f"the original's answers are {list(found.reference.shape)}")
-    count = len(found.labels)
-    wanted: dict[str, tuple[Any, Any]] = {
-        "indices": (np.int64, (count,)),
-        "labels": (np.int64, (count,)),
-        "original": (np.float32, (count, *found.reference.shape[1:2])),
-        "answers": (np.float32, (len(found.record.rows), *found.reference.shape)),
-    }
-    for name, (dtype, shape) in wanted.items():
-        array = getattr(found, name)
-        if array.dtype != dtype or array.shape != shape:
-            raise ValueError(f"{name} are {array.dtype} {list(array.shape)}, beside {count} labels")
-    if 0 in found.reference.shape or not np.isfinite(found.reference).all():
-        raise ValueError("the original's answers are no probabilities")
-    if found.labels.min() < 0 or found.labels.max() >= found.reference.shape[1]:
-        raise ValueError(f"labels run from {found.labels.min()} to {found.labels.max()}")
-    if found.indices.min() < 0 or (np.diff(found.indices) <= 0).any():
-        raise ValueError("the images are out of order")
+    stacked = np.array(probabilities, np.float32).reshape(-1, *reference.shape)
+    return Predictions(record, indices, evaluation.labels[indices], reference, stacked)
 
 
 def _predict(
     isolated: Isolation, bundle: Bundle, artifact: Artifact, runtime: Runtime, images: int, progress: Progress
 ) -> tuple[NDArray[np.float32], float]:
-    # Dynamic ranges are taken over a batch: of several images, they would not be those of one image on a board.
+    # Dynamic quantization computes its ranges over a batch: only batch 1 predicts as a board does.
     batch = 1 if artifact.quantization == "dynamic" else BATCH
     with progress.task(f"{artifact.file} on {runtime.name}", images) as advance:
         return isolated.predict(runtime, bundle.file(artifact), batch, advance)
 
 
-def _not_installed(artifacts: tuple[Artifact, ...]) -> Iterator[NotRun]:
-    for artifact, runtime in artifacts_without_runtime(artifacts):
-        yield NotRun(artifact.file, runtime.name, "it is not installed", runtime.install_command, requested=False)
+def save(path: Path, predictions: Predictions) -> None:
+    """Write a prediction file, atomically; raises StorageError."""
+    record = np.frombuffer(records.to_json(predictions.record).encode(), np.uint8)
+    files.write_npz(path, {"record": record} | {name: getattr(predictions, name) for name in ARRAYS})
+
+
+def load(path: Path) -> Predictions:
+    """Read a prediction file; raises StorageError if it can't be read, and RecordError if it is invalid."""
+    try:
+        arrays = files.read_npz(path, ("record", *ARRAYS))
+        record = records.parse(arrays.pop("record").tobytes(), PredictionsRecord, str(path), SAVE_AGAIN)
+        predictions = Predictions(record, **arrays)
+        _check(predictions)
+    except ValueError as error:
+        raise RecordError(f"{path} is not a valid prediction file: {error}", SAVE_AGAIN) from error
+    return predictions
+
+
+def _check(predictions: Predictions) -> None:
+    """Raise ValueError if the arrays do not have their types, or do not match each other and the record."""
+    labels, reference, indices = predictions.labels, predictions.reference, predictions.indices
+    if labels.ndim != 1 or reference.ndim != 2:
+        raise ValueError(f"'labels' has shape {list(labels.shape)}, 'reference' {list(reference.shape)}")
+    count, classes = len(labels), reference.shape[1]
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {
+        "indices": ("int64", (count,)),
+        "labels": ("int64", (count,)),
+        "reference": ("float32", (count, classes)),
+        "probabilities": ("float32", (len(predictions.record.rows), count, classes)),
+    }
+    for name, (dtype, shape) in expected.items():
+        array = getattr(predictions, name)
+        if array.dtype != dtype or array.shape != shape:
+            raise ValueError(f"'{name}' is {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}")
+    if 0 in reference.shape or not np.isfinite(reference).all():
+        raise ValueError("'reference' does not contain probabilities")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"'labels' range from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+    if indices.min() < 0 or (np.diff(indices) <= 0).any():
+        raise ValueError("'indices' are not in ascending order")

@@ -1,11 +1,14 @@
-"""Judges recorded predictions: an artifact against the original model, and two recordings against each other."""
+"""Evaluates predictions: artifacts against the original model, and two prediction files against each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnistkit.core import records
 from mnistkit.core.errors import RecordError
@@ -14,38 +17,34 @@ from mnistkit.verify import parity
 from mnistkit.verify.parity import Flip, Parity, Verdict
 from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE")
 
 
 @dataclass(frozen=True)
 class ArtifactResult:
-    """One artifact on one runtime."""
+    """The parity of an artifact on a runtime with the original model."""
 
     artifact: str
     runtime: str
-    seconds: float  # from opening the artifact to the last answer
+    seconds: float  # to open the artifact and classify all images
     parity: Parity
     flips: tuple[Flip, ...]
 
 
 @dataclass(frozen=True)
 class VerifyReport(records.Record):
-    """What `verify` found."""
+    """The result of `verify`."""
 
     schema: ClassVar[str] = "verify"
     version: ClassVar[int] = 1
 
-    verdict: Verdict  # the worst of all rows; FAIL too where nothing ran, or something that was asked for by name
-    bundle_sha256: str  # of its manifest, which vouches for the rest
-    test_set_sha256: str  # of its images and labels
+    verdict: Verdict  # the worst of all rows; FAIL if no artifact ran, or one did not run on a requested runtime
+    bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
+    test_set_sha256: str  # SHA-256 of the images and labels
     images: int
-    seed: int | None  # of the sample; None: these are all images
-    original_accuracy: float  # on them
-    margin: float
+    seed: int | None  # of the sample; None if all images were used
+    original_accuracy: float  # on these images
+    margin: float  # in percentage points
     rows: tuple[ArtifactResult, ...]
     not_run: tuple[NotRun, ...]
     machine: Machine
@@ -54,64 +53,64 @@ class VerifyReport(records.Record):
 
 @dataclass(frozen=True)
 class ArtifactComparison:
-    """The same artifact in two recordings. The first stands where an original does: differences are second − first."""
+    """An artifact in two prediction files. The first is the reference: differences are second − first."""
 
     artifact: str
-    runtimes: tuple[str, ...]  # of the two
-    same_file: bool
-    images_differ: int  # those for which any probability does
-    largest_steps: int | None  # the largest change in steps of the stored output, where both are stored in the same
+    runtimes: tuple[str, ...]  # in the first file and in the second
+    same_file: bool  # whether both ran the same artifact file, by its SHA-256
+    differing_images: int  # images for which a probability differs
+    max_difference_steps: int | None  # largest difference in steps of the output scale; None if the scales differ
     parity: Parity
     flips: tuple[Flip, ...]
 
 
 @dataclass(frozen=True)
 class UnmatchedArtifact:
-    """An artifact on a runtime that the other recording has no answers for."""
+    """An artifact on a runtime that only one of two prediction files contains."""
 
     artifact: str
     runtime: str
-    recording: int  # 1 or 2, which has them
-    problem: str  # why the other has not; empty where it doesn't say
+    file: int  # that contains it: 1 or 2
+    problem: str  # why it did not run in the other file; empty if unknown
 
 
 @dataclass(frozen=True)
 class PredictionsComparison(records.Record):
-    """What `compare` found."""
+    """The result of `compare`."""
 
     schema: ClassVar[str] = "comparison"
     version: ClassVar[int] = 1
 
-    verdict: Verdict  # the worst of all pairings
-    machines: tuple[Machine, ...]  # of the two recordings
+    verdict: Verdict  # the worst of all artifacts
+    machines: tuple[Machine, ...]  # of the first file and of the second
     versions: tuple[dict[str, str], ...]
-    images: int  # that both answered
-    margin: float
+    images: int  # in both files
+    margin: float  # in percentage points
     artifacts: tuple[ArtifactComparison, ...]
     unmatched: tuple[UnmatchedArtifact, ...]
 
 
 def evaluate(predictions: Predictions, margin: float) -> VerifyReport:
-    """Each row against the original model, at `margin` percentage points."""
-    record, original, labels = predictions.record, predictions.reference, predictions.labels
+    """Compare each artifact with the original model, at a margin of `margin` percentage points."""
+    record, reference, labels = predictions.record, predictions.reference, predictions.labels
     rows = tuple(
         ArtifactResult(
             artifact=row.artifact,
             runtime=row.runtime,
             seconds=row.seconds,
-            parity=parity.compare(original, answers, labels, margin, _tolerance(row)),
-            flips=parity.flips(original, answers, labels, predictions.indices),
+            parity=parity.compute_parity(reference, probabilities, labels, margin, _tolerance(row)),
+            flips=parity.find_flips(reference, probabilities, labels, predictions.indices),
         )
-        for row, answers in zip(record.rows, predictions.probabilities, strict=True)
+        for row, probabilities in zip(record.rows, predictions.probabilities, strict=True)
     )
-    lacking = not rows or any(row.requested for row in record.not_run)
+    incomplete = not rows or any(row.requested for row in record.not_run)
     return VerifyReport(
-        verdict="FAIL" if lacking else _worst(row.parity for row in rows),
+        verdict="FAIL" if incomplete else _worst_verdict(row.parity for row in rows),
         bundle_sha256=record.bundle_sha256,
         test_set_sha256=record.test_set_sha256,
         images=len(labels),
         seed=record.seed,
-        original_accuracy=float((original.argmax(axis=1) == labels).mean()),
+        original_accuracy=float((reference.argmax(axis=1) == labels).mean()),
         margin=margin,
         rows=rows,
         not_run=record.not_run,
@@ -120,39 +119,33 @@ def evaluate(predictions: Predictions, margin: float) -> VerifyReport:
     )
 
 
-def compare(first: Predictions, second: Predictions, margin: float) -> PredictionsComparison:
-    """Hold the second recording against the first, artifact by artifact, on the images that both answered.
+def compare_predictions(first: Predictions, second: Predictions, margin: float) -> PredictionsComparison:
+    """Compare the artifacts of two prediction files on their common images, with the first file as the reference.
 
-    An artifact is paired on the same runtime; where the two have none in common, on all that they have. Raises
-    RecordError where they share no images or no artifact.
+    Artifacts are matched by name and runtime. If the files have no common runtime for an artifact, each runtime of the
+    first is matched with each of the second. Raises RecordError if the files have no image or artifact in common.
     """
-    first, second = _on_common_images(first, second)
-    places = [
-        (i, j)
-        for i, one in enumerate(first.record.rows)
-        for j, other in enumerate(second.record.rows)
-        if one.artifact == other.artifact and _belong(one, other, first, second)
-    ]
-    if not places:
-        raise RecordError("the two have no artifact in common", "save the predictions of the same bundle")
-    artifacts = tuple(_pairing(first, second, i, j, margin) for i, j in places)
+    first, second = _select_common_images(first, second)
+    matches = list(_match_rows(first.record.rows, second.record.rows))
+    if not matches:
+        raise RecordError("the prediction files have no artifact in common", "save the predictions of the same bundle")
+    artifacts = tuple(_compare_artifact(first, second, i, j, margin) for i, j in matches)
     return PredictionsComparison(
-        verdict=_worst(pairing.parity for pairing in artifacts),
+        verdict=_worst_verdict(row.parity for row in artifacts),
         machines=(first.record.machine, second.record.machine),
         versions=(first.record.versions, second.record.versions),
         images=len(first.labels),
         margin=margin,
         artifacts=artifacts,
         unmatched=(
-            *_unpaired(1, first, second, {i for i, _ in places}),
-            *_unpaired(2, second, first, {j for _, j in places}),
+            *_unmatched(1, first, second, {i for i, _ in matches}),
+            *_unmatched(2, second, first, {j for _, j in matches}),
         ),
     )
 
 
-def _worst(found: Iterable[Parity]) -> Verdict:
-    """FAIL before INCONCLUSIVE before PASS."""
-    verdicts: set[Verdict] = {each.verdict for each in found}
+def _worst_verdict(parities: Iterable[Parity]) -> Verdict:
+    verdicts = {parity.verdict for parity in parities}
     return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
 
 
@@ -160,62 +153,73 @@ def _tolerance(*rows: ArtifactRun) -> float | None:
     return parity.FLOAT32_TOLERANCE if all(row.quantization == "float32" for row in rows) else None
 
 
-def _on_common_images(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    import numpy as np
-
-    if _test_set(first) != _test_set(second):
-        raise RecordError("the two were made on different test sets", "verify the same bundle, or both with its data")
-    _, here, there = np.intersect1d(first.indices, second.indices, assume_unique=True, return_indices=True)
-    if not len(here):
-        raise RecordError("the two have no image in common", "save them without --limit, or with the same --seed")
-    first, second = _only(first, here), _only(second, there)
+def _select_common_images(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    test_sets = [(file.record.test_set_sha256, file.reference.shape[1]) for file in (first, second)]
+    if test_sets[0] != test_sets[1]:
+        raise RecordError(
+            "the prediction files are of different test sets", "verify the same bundle, or two with the same data set"
+        )
+    _, i, j = np.intersect1d(first.indices, second.indices, assume_unique=True, return_indices=True)
+    if not len(i):
+        raise RecordError(
+            "the prediction files have no image in common", "save them without --limit, or with the same --seed"
+        )
+    first, second = _select_images(first, i), _select_images(second, j)
     if (first.labels != second.labels).any():
-        raise RecordError("the two disagree about the labels", "save them again")
+        raise RecordError("the prediction files have different labels for the same images", "save them again")
     return first, second
 
 
-def _test_set(predictions: Predictions) -> tuple[str, int]:
-    """Which images, and how many classes there are."""
-    return predictions.record.test_set_sha256, predictions.reference.shape[1]
-
-
-def _only(predictions: Predictions, places: NDArray[np.intp]) -> Predictions:
-    if len(places) == len(predictions.labels):  # all of them, in order
+def _select_images(predictions: Predictions, positions: NDArray[np.intp]) -> Predictions:
+    if len(positions) == len(predictions.labels):  # all images, in order
         return predictions
     return Predictions(
         predictions.record,
-        predictions.indices[places],
-        predictions.labels[places],
-        predictions.reference[places],
-        predictions.probabilities[:, places],
+        predictions.indices[positions],
+        predictions.labels[positions],
+        predictions.reference[positions],
+        predictions.probabilities[:, positions],
     )
 
 
-def _belong(one: ArtifactRun, other: ArtifactRun, first: Predictions, second: Predictions) -> bool:
-    if one.runtime == other.runtime:
-        return True
-    runtimes = [{row.runtime for row in side.record.rows if row.artifact == one.artifact} for side in (first, second)]
-    return not runtimes[0] & runtimes[1]
+def _match_rows(first: tuple[ArtifactRun, ...], second: tuple[ArtifactRun, ...]) -> Iterator[tuple[int, int]]:
+    """The indices of matching rows in both files."""
+    common = {(row.artifact, row.runtime) for row in first} & {(row.artifact, row.runtime) for row in second}
+    with_common_runtime = {artifact for artifact, _ in common}
+    for i, row in enumerate(first):
+        for j, candidate in enumerate(second):
+            same_runtime = row.runtime == candidate.runtime
+            if row.artifact == candidate.artifact and (same_runtime or row.artifact not in with_common_runtime):
+                yield i, j
 
 
-def _unpaired(number: int, here: Predictions, there: Predictions, paired: set[int]) -> Iterator[UnmatchedArtifact]:
-    problems = {(row.artifact, row.runtime): row.problem for row in there.record.not_run}
-    for place, row in enumerate(here.record.rows):
-        if place not in paired:
-            yield UnmatchedArtifact(row.artifact, row.runtime, number, problems.get((row.artifact, row.runtime), ""))
+def _unmatched(
+    file: int, predictions: Predictions, other: Predictions, matched: set[int]
+) -> Iterator[UnmatchedArtifact]:
+    """The rows of `predictions`, the prediction file number `file`, except those at the indices `matched`."""
+    problems = {(row.artifact, row.runtime): row.problem for row in other.record.not_run}
+    for i, row in enumerate(predictions.record.rows):
+        if i not in matched:
+            yield UnmatchedArtifact(row.artifact, row.runtime, file, problems.get((row.artifact, row.runtime), ""))
 
 
-def _pairing(first: Predictions, second: Predictions, i: int, j: int, margin: float) -> ArtifactComparison:
-    one, other = first.record.rows[i], second.record.rows[j]
-    before, after = first.probabilities[i], second.probabilities[j]
-    found = parity.compare(before, after, first.labels, margin, _tolerance(one, other))
-    steps = found.max_difference / one.step if one.step and one.step == other.step else math.nan
+def _compare_artifact(first: Predictions, second: Predictions, i: int, j: int, margin: float) -> ArtifactComparison:
+    first_row, second_row = first.record.rows[i], second.record.rows[j]
+    reference, probabilities = first.probabilities[i], second.probabilities[j]
+    result = parity.compute_parity(reference, probabilities, first.labels, margin, _tolerance(first_row, second_row))
     return ArtifactComparison(
-        artifact=one.artifact,
-        runtimes=(one.runtime, other.runtime),
-        same_file=one.artifact_sha256 == other.artifact_sha256,
-        images_differ=int((before != after).any(axis=1).sum()),
-        largest_steps=round(steps) if math.isfinite(steps) else None,
-        parity=found,
-        flips=parity.flips(before, after, first.labels, first.indices),
+        artifact=first_row.artifact,
+        runtimes=(first_row.runtime, second_row.runtime),
+        same_file=first_row.artifact_sha256 == second_row.artifact_sha256,
+        differing_images=int((reference != probabilities).any(axis=1).sum()),
+        max_difference_steps=_in_steps(result.max_difference, first_row.output_scale, second_row.output_scale),
+        parity=result,
+        flips=parity.find_flips(reference, probabilities, first.labels, first.indices),
     )
+
+
+def _in_steps(difference: float, first_scale: float | None, second_scale: float | None) -> int | None:
+    if not first_scale or first_scale != second_scale:
+        return None
+    steps = difference / first_scale
+    return round(steps) if math.isfinite(steps) else None  # infinite if the scale is denormal

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-@click.command(short_help="Hold two recordings of answers against each other.")
+@click.command(short_help="Compare two saved prediction files.")
 @click.argument("first", type=options.PATH)
 @click.argument("second", type=options.PATH)
 @options.margin
 @options.allow_inconclusive
-@click.option("--show-flips", is_flag=True, help="List the images that the second broke or mended.")
+@click.option("--show-flips", is_flag=True, help="List the images that are regressions or fixes.")
 @options.json_file
 @click.pass_context
 def command(
@@ -30,20 +30,21 @@ def command(
     show_flips: bool,
     json_path: Path | None,
 ) -> None:
-    """Hold the answers in SECOND against those in FIRST, both made by 'mnistkit verify --save'.
+    """Compare the prediction file SECOND with FIRST, the reference.
 
-    They may come from two machines, two runtimes or two versions. An artifact is compared on the same runtime, and
-    where the two have none in common, across runtimes. Exit codes as for 'mnistkit verify'.
+    'mnistkit verify --save-predictions' writes prediction files. The two may come from different machines, runtimes or
+    versions. Artifacts are matched by name and runtime, and across runtimes if the files have no common one. The
+    verdicts and exit codes are those of 'mnistkit verify'.
     """
     from mnistkit.cli import terminal
-    from mnistkit.cli.tables import verify
+    from mnistkit.cli.tables import verify as tables
     from mnistkit.verify import predictions
-    from mnistkit.verify.report import compare
+    from mnistkit.verify.report import compare_predictions
 
-    comparison = compare(predictions.load(first), predictions.load(second), margin)
-    shown: list[RenderableType] = [verify.comparison_table(comparison), *verify.comparison_remarks(comparison)]
+    comparison = compare_predictions(predictions.load(first), predictions.load(second), margin)
+    shown: list[RenderableType] = [tables.comparison_table(comparison), *tables.comparison_remarks(comparison)]
     if show_flips:
-        flipped = [(verify.pairing_name(each), flip) for each in comparison.artifacts for flip in each.flips]
-        shown.append(verify.flips_table(flipped) if flipped else verify.NO_FLIPS)
+        flips = [(tables.row_name(row), flip) for row in comparison.artifacts for flip in row.flips]
+        shown.append(tables.flips_table(flips) if flips else tables.NO_FLIPS)
     terminal.write_result(comparison, json_path, *shown)
     ctx.exit(exit_codes.of_verdict(comparison.verdict, allow_inconclusive=allow_inconclusive))

@@ -10,7 +10,7 @@ from mnistkit.training import recipes
 @click.command(short_help="List the recipes, or show one.")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the recipes, or show one: its source, its network layer by layer, how it is trained."""
+    """List the recipes, or show one recipe: its source, training settings and layers."""
     from mnistkit.cli import terminal
     from mnistkit.cli.tables import training as tables
 

@@ -11,22 +11,33 @@ from mnistkit.training import recipes
 
 
 @click.command(short_help="Train a recipe on MNIST or your own images.")
-@click.option("--recipe", default=recipes.DEFAULT, show_default=True, help="What to train, and how.")
-@click.option("--epochs", type=int, help="Passes over the training images; the recipe's by default.")
-@click.option("--batch-size", type=int, help="Images a step; the recipe's by default.")
+@click.option("--recipe", default=recipes.DEFAULT, show_default=True, help="Recipe to train.")
+@click.option("--epochs", type=int, help="Number of epochs. Default: the recipe's.")
+@click.option("--batch-size", type=int, help="Number of images per training step. Default: the recipe's.")
 @click.option(
-    "--optimizer", type=click.Choice(recipes.OPTIMIZERS), help="At Keras's settings; the recipe's by default."
+    "--optimizer",
+    type=click.Choice(recipes.OPTIMIZERS),
+    help="Optimizer, with Keras's default settings. Default: the recipe's.",
 )
 @click.option(
     "--validation",
     type=click.Choice(["none", "first", "last"]),
-    help="Which sixth of the training images to hold out; the recipe's by default.",
+    help="Sixth of the training images to hold out for validation. Default: the recipe's.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Same seed, same weights."
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of initial weights, shuffling, dropout and augmentation.",
 )
-@click.option("--from", "start", type=options.PATH, metavar="MODEL", help="Go on with this model (.keras or .h5).")
-@click.option("--out", type=options.PATH, metavar="FOLDER", help="Where to write; build/RECIPE by default.")
+@click.option("--init-from", type=options.PATH, metavar="MODEL", help="Continue training from MODEL (.keras or .h5).")
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="FOLDER",
+    help="Output folder. Default: build/RECIPE, or build/RECIPE-continued with --init-from.",
+)
 @options.data
 def command(
     recipe: str,
@@ -35,22 +46,19 @@ def command(
     optimizer: str | None,
     validation: recipes.Validation | None,
     seed: int,
-    start: Path | None,
+    init_from: Path | None,
     out: Path | None,
     data: Path | None,
 ) -> None:
-    """Train a network: writes model.keras, history.json, curves.png and run.json.
-
-    With --from, a trained model goes on; --out is build/RECIPE-continued then.
-    """
+    """Train the network of a recipe. Writes model.keras, history.json, curves.png and run.json."""
     from mnistkit.cli import terminal
     from mnistkit.cli.tables.training import run_line
     from mnistkit.training.train import train
 
-    chosen = recipes.find(recipe).override(
+    overridden = recipes.find(recipe).override(
         epochs=epochs, batch_size=batch_size, optimizer=optimizer, validation=validation
     )
     progress = terminal.Terminal()
-    folder = out or Path("build") / (f"{recipe}-continued" if start else recipe)
-    run = train(chosen, options.load_data(data, progress), seed, folder, start, progress)
+    folder = out or Path("build") / (f"{recipe}-continued" if init_from else recipe)
+    run = train(overridden, options.load_data(data, progress), seed, folder, init_from, progress)
     terminal.show(run_line(run))

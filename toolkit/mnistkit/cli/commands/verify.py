@@ -62,18 +62,18 @@ def command(
     evaluation = opened.evaluation_set()
     run = predictions.run_artifacts(opened, evaluation, runtimes, limit, seed, terminal.Terminal())
     report = evaluate(run, margin)
-    flipped = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
+    flips = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
     shown: list[RenderableType] = [tables.verify_table(report), *tables.remarks(report)]
     if show_flips:
-        shown += tables.flips_shown(flipped, evaluation.images)
-    if save_predictions:  # first: they took the longest to make
+        shown += tables.show_flips(flips, evaluation.images)
+    if save_predictions:  # before anything else can fail: they took the longest to compute
         predictions.save(save_predictions, run)
     terminal.write_result(report, json_path, *shown)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
-    if png and flipped:
-        indices, titles = tables.flips_for_grid(flipped)
+    if png and flips:
+        indices, titles = tables.flips_for_grid(flips)
         files.write_bytes(png, plots.image_grid(evaluation.images[indices], titles))
     elif png:
-        files.remove(png)  # a picture of an earlier run would be mistaken for this one
+        files.remove(png)  # an earlier run may have left one
     ctx.exit(exit_codes.of_verdict(report.verdict, allow_inconclusive=allow_inconclusive))

@@ -13,38 +13,42 @@ from mnistkit.cli import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-# The names and Pythons stand here so that help needs no import; a test holds them against mnistkit.wheelhouse.
+# Repeated here so that --help imports nothing; a test compares them with mnistkit.device.wheelhouse.
 TARGETS = "pi3", "pi4", "pi5", "pi-32bit"
 PYTHONS = "3.11", "3.13"
 
 
-@click.command(short_help="Fetch the wheels that a board without internet needs.")
-@click.option("--target", type=click.Choice(TARGETS), required=True, help="The board.")
+@click.command(short_help="Download the wheels that an offline board needs.")
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Board to download wheels for.")
 @click.option(
     "--python",
     "pythons",
     multiple=True,
     type=click.Choice(PYTHONS),
-    help="The board's Python (repeatable): 3.11 on Raspberry Pi OS bookworm, 3.13 on trixie; by default all that fit.",
+    help="Python of the board (repeatable): 3.11 on Raspberry Pi OS bookworm, 3.13 on trixie. Default: every "
+    "supported version.",
 )
-@click.option("--out", type=options.PATH, default=Path("wheelhouse"), show_default=True, help="The folder.")
+@click.option(
+    "--out", type=options.PATH, default=Path("wheelhouse"), show_default=True, help="Folder to write the wheels to."
+)
 def command(target: str, pythons: tuple[str, ...], out: Path) -> None:
-    """Fetch the wheels that a board needs besides mnistkit's own, for 'mnistkit deploy --wheelhouse'.
+    """Download the wheels that an offline board needs, for 'mnistkit fleet deploy --wheelhouse'.
 
-    pip does it, from the index that it is set up with. pi3, pi4 and pi5 are those with a 64-bit system.
+    Downloads the dependencies of mnistkit, not mnistkit itself, with pip and the index that it is configured with.
+    pi3, pi4 and pi5 are boards with a 64-bit system.
     """
     from mnistkit.cli import terminal
     from mnistkit.device import wheelhouse
 
-    kind = wheelhouse.TARGETS[target]
-    wheels = wheelhouse.fetch(kind, pythons or kind.pythons, out, terminal.Terminal())
-    terminal.show(_wheels_table(wheels), f"in {out}")
-    for package in kind.from_system:
-        terminal.show(f"{package} has no wheel for it: on the board, sudo apt install python3-{package}")
+    board = wheelhouse.TARGETS[target]
+    wheels = wheelhouse.fetch(board, pythons or board.pythons, out, terminal.Terminal())
+    terminal.show(_wheels_table(wheels), f"wheels written to {out}")
+    for package in board.system_packages:
+        terminal.show(f"no wheel for {package}: on the board, run 'sudo apt install python3-{package}'")
 
 
 def _wheels_table(wheels: Sequence[Path]) -> Table:
-    """One line a wheel, and their sum."""
+    """A row for each wheel, and the total size."""
     from mnistkit.cli.tables import kilobytes, table
 
     grid = table("", ("wheel",), ("kB",))
@@ -52,5 +56,5 @@ def _wheels_table(wheels: Sequence[Path]) -> Table:
     for wheel, size in zip(wheels, sizes, strict=True):
         grid.add_row(wheel.name, kilobytes(size))
     grid.add_section()
-    grid.add_row("all", kilobytes(sum(sizes)))
+    grid.add_row("total", kilobytes(sum(sizes)))
     return grid

@@ -1,4 +1,4 @@
-"""Values to what people read: text and rich tables. Pure."""
+"""Results as text and rich tables. The modules of this package only format: they read and write nothing."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ UNSTABLE = "*"  # marks a measurement that may be unstable
 _STYLES = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 
 
-def kilobytes(count: int) -> str:
-    """Bytes in units of 1,000."""
-    return f"{count / 1000:,.1f}"
+def kilobytes(size: int) -> str:
+    """A size in bytes, in units of 1,000 bytes."""
+    return f"{size / 1000:,.1f}"
 
 
-def percent(share: float) -> str:
-    """A share of 1, such as an accuracy, in percent."""
-    return f"{100 * share:.2f}%"
+def percent(fraction: float) -> str:
+    """A fraction, such as an accuracy, as a percentage."""
+    return f"{100 * fraction:.2f}%"
 
 
 def points(difference: float) -> str:
-    """A difference of percentages, signed."""
+    """A difference in percentage points, with its sign."""
     return f"{difference:+.2f}"
 
 
-def microseconds(value: float) -> str:
-    """A latency."""
-    return f"{value:,.1f}"
+def microseconds(latency: float) -> str:
+    """A latency in microseconds."""
+    return f"{latency:,.1f}"
 
 
 def verdict(parity: Parity) -> Text:
-    """PASS, FAIL or INCONCLUSIVE, coloured."""
+    """PASS, FAIL or INCONCLUSIVE, in color."""
     return Text(parity.verdict, _STYLES[parity.verdict])
 
 
 def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: str = "") -> Table:
-    """An empty table with names in the columns `left` and figures in the columns `right`."""
+    """An empty table with left-aligned columns for names, then right-aligned columns for numbers."""
     grid = Table(title=title, caption=caption or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.title_justify = grid.caption_justify = "left"
     for name in left:
@@ -53,6 +53,6 @@ def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: st
 
 
 def failure_line(failure: Failure) -> str:
-    """What could not be measured, and why."""
-    what = "not measured" if failure.skipped else "failed"
-    return f"{what}: {failure.name}: {failure.problem}; {failure.remedy}"
+    """The artifact that was not measured, the reason and the remedy."""
+    status = "not measured" if failure.skipped else "failed"
+    return f"{status}: {failure.name}: {failure.problem}; {failure.remedy}"

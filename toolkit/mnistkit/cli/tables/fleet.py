@@ -1,68 +1,69 @@
-"""What became of boards, as people read it. Pure."""
+"""Tables and remarks for runs on boards. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from rich.table import Table
 from rich.text import Text
 
+from mnistkit.bench_report import BenchReport
 from mnistkit.cli.tables import UNSTABLE, failure_line, microseconds, percent, points, table, verify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mnistkit.bench_report import BenchReport
-    from mnistkit.fleet.report import FleetReport, Host, Spread
+from mnistkit.fleet.report import FleetReport, Host, Spread
 
 STYLES = {"ok": "green", "PASS": "green", "failed": "bold red", "unreachable": "bold red", "FAIL": "bold red"}
 
 
 def fleet_table(report: FleetReport) -> Table:
-    """One line a board."""
-    return {"deploy": _deployed, "verify": _verified, "bench": _measured}[report.action](report)
+    """A row for each board."""
+    return {"deploy": _deploy_table, "verify": _verify_table, "bench": _bench_table}[report.action](report)
 
 
-def _deployed(report: FleetReport) -> Table:
-    grid = table(_title(report), ("board",), ("steps needed", "s", ""))
+def _deploy_table(report: FleetReport) -> Table:
+    grid = table(_title(report, "Deployed to"), ("board",), ("changed tasks", "seconds", "status"))
     for host in report.hosts:
-        grid.add_row(host.host, str(len(host.changed) or "none"), f"{host.seconds:.1f}", _status(host))
+        grid.add_row(host.host, str(len(host.changed)), f"{host.seconds:.1f}", _status(host))
     return grid
 
 
-def _verified(report: FleetReport) -> Table:
+def _verify_table(report: FleetReport) -> Table:
     grid = table(
-        _title(report),
-        ("board", "is"),
-        ("artifacts", "at worst", "differ", "s", ""),
-        "at worst: points lost, by the 95% interval\ndiffer: images answered otherwise than here",
+        _title(report, "Verified on"),
+        ("board", "CPU"),
+        ("artifacts", "95% CI lower", "differing", "seconds", "verdict"),
+        "95% CI lower: the lowest bound of all artifacts, in percentage points\n"
+        "differing: images whose probabilities differ from this machine's; the highest number of all artifacts",
     )
     for host in report.hosts:
-        found, artifacts = host.verify, host.comparison.artifacts if host.comparison else ()
-        worst = min((row.parity.interval.low for row in found.rows), default=None) if found else None
+        rows = host.verify.rows if host.verify else ()
+        artifacts = host.comparison.artifacts if host.comparison else ()
         grid.add_row(
             host.host,
-            found.machine.cpu if found else "",
-            str(len(found.rows)) if found else "",
-            "" if worst is None else points(worst),
-            f"{max(pairing.images_differ for pairing in artifacts):,}" if artifacts else "",
+            host.verify.machine.cpu if host.verify else "",
+            str(len(rows)) if host.verify else "",
+            points(min(row.parity.interval.low for row in rows)) if rows else "",
+            f"{max(artifact.differing_images for artifact in artifacts):,}" if artifacts else "",
             f"{host.seconds:.1f}",
-            _status(host, found.verdict if found else ""),
+            _status(host, host.verify.verdict if host.verify else ""),
         )
     return grid
 
 
-def _measured(report: FleetReport) -> Table:
-    grid = table(_title(report), ("board", "is", "fastest", "on"), ("p50 µs", "s", ""))
+def _bench_table(report: FleetReport) -> Table:
+    grid = table(
+        _title(report, "Measured on"),
+        ("board", "CPU", "fastest artifact", "runtime"),
+        ("p50 µs", "seconds", "status"),
+    )
     for host in report.hosts:
         rows = host.bench.measurements if host.bench else ()
         fastest = min(rows, key=lambda row: row.latency.p50, default=None)
-        spoilt = UNSTABLE if host.bench and host.bench.is_unstable else ""
+        mark = UNSTABLE if host.bench and host.bench.is_unstable else ""
         grid.add_row(
             host.host,
             host.bench.machine.cpu if host.bench else "",
             *((fastest.artifact, fastest.runtime) if fastest else ("", "")),
-            microseconds(fastest.latency.p50) + spoilt if fastest else "",
+            microseconds(fastest.latency.p50) + mark if fastest else "",
             f"{host.seconds:.1f}",
             _status(host),
         )
@@ -70,23 +71,22 @@ def _measured(report: FleetReport) -> Table:
 
 
 def spread_table(report: FleetReport) -> Table:
-    """One line an artifact and runtime."""
-    latency = report.action == "bench"
-    what = "p50 µs" if latency else "accuracy"
+    """A row for each artifact and runtime."""
+    metric = "p50 µs" if report.action == "bench" else "accuracy"
     grid = table(
-        f"The boards against each other: {what}", ("artifact", "runtime"), ("boards", "lowest", "median", "highest")
+        f"Spread over the boards: {metric}", ("artifact", "runtime"), ("boards", "lowest", "median", "highest")
     )
-    for name in ("lowest on", "highest on"):
+    for name in ("lowest board", "highest board"):
         grid.add_column(name, no_wrap=True)
     for row in report.spread:
         threads = f", {row.threads} threads" if row.threads > 1 else ""
-        ends = (row.lowest_host, row.highest_host) if row.lowest < row.highest else ("", "")
-        grid.add_row(row.artifact, row.runtime + threads, str(row.hosts), *_figures(row), *ends)
+        boards = (row.lowest_host, row.highest_host) if row.lowest < row.highest else ("", "")
+        grid.add_row(row.artifact, row.runtime + threads, str(row.hosts), *_values(row), *boards)
     return grid
 
 
 def remarks(report: FleetReport) -> list[str]:
-    """Why boards failed, and what they found that is no PASS; each reason once, with the boards that it holds for."""
+    """A line for each reason why a board failed, is not PASS or may be unstable, with the boards it applies to."""
     reasons: dict[str, list[str]] = {}
     for host in report.hosts:
         for reason in _reasons(host):
@@ -103,26 +103,24 @@ def _reasons(host: Host) -> Iterator[str]:
     if host.verify:
         yield from verify.remarks(host.verify)
     if host.bench:
-        yield from _doubts(host.bench)
+        yield from _bench_reasons(host.bench)
 
 
-def _doubts(found: BenchReport) -> Iterator[str]:
-    yield from map(failure_line, found.failures)
-    unstable = [*found.unstable, *(reason for row in found.measurements for reason in row.unstable)]
+def _bench_reasons(report: BenchReport) -> Iterator[str]:
+    yield from map(failure_line, report.failures)
+    unstable = [*report.unstable, *(reason for row in report.measurements for reason in row.unstable)]
     yield from (f"{UNSTABLE} {reason}" for reason in dict.fromkeys(unstable))
 
 
-def _title(report: FleetReport) -> str:
-    done = len(report.hosts) - len(report.failed)
-    what = {"deploy": "prepared", "verify": "verified", "bench": "measured"}[report.action]
-    return f"{done} of {len(report.hosts)} boards {what}"
+def _title(report: FleetReport, activity: str) -> str:
+    return f"{activity} {len(report.hosts) - len(report.failed)} of {len(report.hosts)} boards"
 
 
 def _status(host: Host, verdict: str = "") -> Text:
-    shown = verdict if verdict and host.status == "ok" else host.status
-    return Text(shown, STYLES.get(shown, "yellow"))
+    status = verdict if verdict and host.status == "ok" else host.status
+    return Text(status, STYLES.get(status, "yellow"))
 
 
-def _figures(row: Spread) -> list[str]:
-    shown = microseconds if row.measure == "p50" else percent
-    return [shown(row.lowest), shown(row.median), shown(row.highest)]
+def _values(row: Spread) -> list[str]:
+    show = microseconds if row.metric == "p50" else percent
+    return [show(row.lowest), show(row.median), show(row.highest)]

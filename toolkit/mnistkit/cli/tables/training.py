@@ -1,4 +1,4 @@
-"""Recipes, networks and training runs, as text and tables."""
+"""Recipes, networks and training runs as text and tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from mnistkit.training.recipes import Recipe
     from mnistkit.training.train import TrainingRun
 
+_VALIDATION = {
+    "none": "no images held out",
+    "first": "first sixth of the training images held out",
+    "last": "last sixth of the training images held out",
+}
+
 
 def run_line(run: TrainingRun) -> str:
-    """What was trained, and what came of it."""
+    """A training run and its test accuracy on one line."""
     published = f" (published: {run.published.measure} {percent(run.published.value)})" if run.published else ""
     return (
         f"{run.recipe}: {run.parameters:,} parameters, {run.macs:,} MACs, {run.epochs} epochs on {run.data} "
@@ -25,28 +31,28 @@ def run_line(run: TrainingRun) -> str:
 
 
 def recipes_table(recipes: Iterable[Recipe]) -> Table:
-    """One line a recipe."""
-    grid = table("", ("recipe", "what it is", "optimizer"), ("batch", "epochs", "published"))
+    """A row for each recipe."""
+    grid = table("", ("recipe", "summary", "optimizer"), ("batch size", "epochs", "published accuracy"))
     for recipe in recipes:
         published = percent(recipe.published.value) if recipe.published else ""
-        figures = str(recipe.batch_size), str(recipe.epochs), published
-        grid.add_row(recipe.name, recipe.summary, recipe.optimizer.name, *figures)
+        numbers = str(recipe.batch_size), str(recipe.epochs), published
+        grid.add_row(recipe.name, recipe.summary, recipe.optimizer.name, *numbers)
     return grid
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """All that a recipe says but its layers."""
+    """Everything in a recipe except its layers."""
     lines = [
         f"{recipe.name}: {recipe.summary}",
         f"source: {recipe.source}",
-        f"training: {recipe.optimizer}, batches of {recipe.batch_size}, {recipe.epochs} epochs",
-        f"held out: {recipe.validation}",
+        f"training: {recipe.optimizer}, batch size {recipe.batch_size}, {recipe.epochs} epochs",
+        f"validation: {_VALIDATION[recipe.validation]}",
     ]
     if recipe.augmentation:
-        moved = recipe.augmentation
+        limits = recipe.augmentation
         lines.append(
-            f"augmentation: turned by ±{moved.rotation:g}°, shifted by ±{moved.shift:g} pixels, "
-            f"zoomed by e^±{moved.zoom:g}, sheared by ±{moved.shear:g}"
+            f"augmentation: rotation ±{limits.rotation:g}°, shift ±{limits.shift:g} pixels, "
+            f"zoom e^±{limits.zoom:g}, shear ±{limits.shear:g}"
         )
     if recipe.published:
         lines.append(f"published: {recipe.published.measure} {percent(recipe.published.value)}")
@@ -54,10 +60,12 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def network_table(layers: Sequence[LayerSummary]) -> Table:
-    """One line a layer, and their sum."""
-    grid = table("", ("layer", "kind", "output"), ("parameters", "MACs"))
-    for row in layers:
-        grid.add_row(row.name, row.kind, "×".join(map(str, row.output)), f"{row.parameters:,}", f"{row.macs:,}")
+    """A row for each layer, and the totals."""
+    grid = table("", ("layer", "type", "output shape"), ("parameters", "MACs"))
+    for layer in layers:
+        shape = "×".join(map(str, layer.output_shape))
+        grid.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.macs:,}")
     grid.add_section()
-    grid.add_row("all", "", "", f"{sum(row.parameters for row in layers):,}", f"{sum(row.macs for row in layers):,}")
+    parameters, macs = sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
+    grid.add_row("total", "", "", f"{parameters:,}", f"{macs:,}")
     return grid

@@ -1,154 +1,164 @@
-"""What `verify` and `compare` found, as people read it. Pure."""
+"""The results of `verify` and `compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
+from rich.text import Text
 
 from mnistkit.cli.tables import percent, points, table, verdict
 from mnistkit.cli.tables.images import blocks
 from mnistkit.verify.paired import MAX_REQUIRED_IMAGES
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from rich.console import RenderableType
 
     from mnistkit.verify.parity import Flip, Parity
     from mnistkit.verify.report import ArtifactComparison, PredictionsComparison, UnmatchedArtifact, VerifyReport
 
-NO_FLIPS = "no image was broken or mended"
-SHOWN = 10  # images as blocks in a terminal
-ON_A_SHEET = 100  # images in a picture
+NO_FLIPS = "no regressions or fixes"
+MAX_TERMINAL_IMAGES = 10
+MAX_PNG_IMAGES = 100
+PARITY_COLUMNS = "difference", "95% CI lower", "flips", "verdict"
 
-Flipped = Sequence[tuple[str, "Flip"]]  # by what: an artifact and a runtime
+NamedFlips = Sequence[tuple[str, "Flip"]]  # flips, each with the names of its artifact and runtime
 
 
 def verify_table(report: VerifyReport) -> Table:
-    """One line an artifact and runtime."""
-    sample = "" if report.seed is None else f", drawn by seed {report.seed}"
+    """One row for each artifact and runtime."""
+    sample = "" if report.seed is None else f" (sample with seed {report.seed})"
     grid = table(
         f"Parity with the original ({percent(report.original_accuracy)}) on {report.images:,} test images{sample}",
         ("artifact", "runtime"),
-        ("accuracy", "points", "at worst", "flips", "verdict"),
-        f"at worst: the lower end of the 95% interval, for a margin of -{report.margin:g}\n"
-        "points: the difference; flips: images broken and mended",
+        ("accuracy", *PARITY_COLUMNS),
+        _parity_caption(report.margin),
     )
     for row in report.rows:
-        figures = percent(row.parity.accuracy), *_difference(row.parity)
-        grid.add_row(row.artifact, row.runtime, *figures, verdict(row.parity))
+        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), *_parity_cells(row.parity))
     return grid
 
 
 def comparison_table(comparison: PredictionsComparison) -> Table:
-    """One line a pairing."""
+    """One row for each artifact and pair of runtimes."""
     grid = table(
-        f"The second against the first, on {comparison.images:,} test images",
+        f"Parity of the second file with the first on {comparison.images:,} test images",
         ("artifact", "runtimes"),
-        ("differ", "change", "points", "at worst", "flips", "verdict"),
-        f"at worst: the lower end of the 95% interval, for a margin of -{comparison.margin:g}\n"
-        "differ: images with another probability; change: the largest; points: the difference; flips: broken, mended",
+        ("differing images", "max difference", *PARITY_COLUMNS),
+        f"{_parity_caption(comparison.margin)}\n"
+        "differing images: with a different probability; max difference: of a probability (in quantization steps)",
     )
-    for pairing in comparison.artifacts:
-        steps = "" if pairing.largest_steps is None else f" ({pairing.largest_steps})"
-        first, second = pairing.runtimes
+    for row in comparison.artifacts:
+        steps = "" if row.max_difference_steps is None else f" ({row.max_difference_steps})"
         grid.add_row(
-            pairing.artifact if pairing.same_file else f"{pairing.artifact} (files differ)",
-            first if first == second else f"{first}, {second}",
-            f"{pairing.images_differ:,}",
-            f"{pairing.parity.max_difference:.2g}{steps}",
-            *_difference(pairing.parity),
-            verdict(pairing.parity),
+            row.artifact if row.same_file else f"{row.artifact} (files differ)",
+            ", ".join(dict.fromkeys(row.runtimes)),
+            f"{row.differing_images:,}",
+            f"{row.parity.max_difference:.2g}{steps}",
+            *_parity_cells(row.parity),
         )
     return grid
 
 
+def _parity_caption(margin: float) -> str:
+    return (
+        f"difference and the lower bound of its 95% CI in percentage points, margin {margin:g}\n"
+        "flips: -regressions +fixes"
+    )
+
+
+def _parity_cells(parity: Parity) -> tuple[str | Text, ...]:
+    flips = f"-{parity.regressions} +{parity.fixes}"
+    return points(parity.difference), points(parity.interval.low), flips, verdict(parity)
+
+
 def remarks(report: VerifyReport) -> list[str]:
-    """A line for each reason why a row is no PASS, or could not be run, with the rows that it holds for."""
-    judged = [(f"{row.artifact} on {row.runtime}", why(row.parity)) for row in report.rows if row.parity.reason]
-    missing = [(f"{row.artifact} on {row.runtime}", f"not run: {row.problem}; {row.remedy}") for row in report.not_run]
-    return _by_reason(judged + missing)
+    """One line for each reason why artifacts did not pass or did not run."""
+    failed = [(f"{row.artifact} on {row.runtime}", explain(row.parity)) for row in report.rows if row.parity.reason]
+    not_run = [(f"{row.artifact} on {row.runtime}", f"not run: {row.problem}; {row.remedy}") for row in report.not_run]
+    return _group_by_reason(failed + not_run)
 
 
 def comparison_remarks(comparison: PredictionsComparison) -> list[str]:
-    """Whom the two recordings are of; a line for each reason why a pairing is no PASS, and for what has no pair."""
-    sides = [f"{machine.cpu}, {machine.architecture}" for machine in comparison.machines]
-    judged = [pairing for pairing in comparison.artifacts if pairing.parity.reason]
-    alone = [
-        (f"{row.artifact} on {row.runtime}", f"only in the {('first', 'second')[row.recording - 1]}{_because(row)}")
-        for row in comparison.unmatched
-    ]
-    told = [(pairing_name(pairing), why(pairing.parity)) for pairing in judged]
-    return [f"first: {sides[0]}; second: {sides[1]}", *_by_reason(told + alone)]
+    """The machines of both files, then one line for each reason why artifacts did not pass or were not compared."""
+    first, second = (f"{machine.cpu}, {machine.architecture}" for machine in comparison.machines)
+    failed = [(row_name(row), explain(row.parity)) for row in comparison.artifacts if row.parity.reason]
+    unmatched = [(f"{row.artifact} on {row.runtime}", _explain_unmatched(row)) for row in comparison.unmatched]
+    return [f"first: {first}; second: {second}", *_group_by_reason(failed + unmatched)]
 
 
-def pairing_name(pairing: ArtifactComparison) -> str:
-    """The artifact, and the runtimes on which it answered."""
-    return f"{pairing.artifact} on {' and '.join(dict.fromkeys(pairing.runtimes))}"
+def row_name(row: ArtifactComparison) -> str:
+    """The artifact and the runtimes that it ran on."""
+    return f"{row.artifact} on {' and '.join(dict.fromkeys(row.runtimes))}"
 
 
-def _because(row: UnmatchedArtifact) -> str:
-    return f": in the other {row.problem}" if row.problem else ""
+def _explain_unmatched(row: UnmatchedArtifact) -> str:
+    file, other_file = ("first", "second") if row.file == 1 else ("second", "first")
+    reason = f": not run in the {other_file}: {row.problem}" if row.problem else ""
+    return f"only in the {file} file{reason}"
 
 
-def _by_reason(found: list[tuple[str, str]]) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for what, reason in found:
-        reasons.setdefault(reason, []).append(what)
-    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+def _group_by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """One line for each reason in pairs of (name, reason)."""
+    names: dict[str, list[str]] = {}
+    for name, reason in pairs:
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(names[reason])}: {reason}" for reason in names]
 
 
-def why(parity: Parity) -> str:
-    """Why it is no PASS, and what would help."""
-    told = f"{parity.verdict}: {parity.reason}"
+def explain(parity: Parity) -> str:
+    """A verdict other than PASS, its reason, and the number of images that would decide an INCONCLUSIVE."""
+    explanation = f"{parity.verdict}: {parity.reason}"
     if parity.verdict == "FAIL":
-        return told
+        return explanation
     if parity.required_images is None:
-        return f"{told}; the loss is so near to the margin that not even {MAX_REQUIRED_IMAGES:,} images would settle it"
-    return f"{told}; about {parity.required_images:,} images would settle it"
+        return f"{explanation}; too close to the margin to decide with {MAX_REQUIRED_IMAGES:,} images"
+    return f"{explanation}; about {parity.required_images:,} images would decide it"
 
 
-def flips_table(flipped: Flipped) -> Table:
-    """One line an image and what broke or mended it."""
-    grid = table("Images broken and mended", ("by", ""), ("index", "label", "before", "after"))
-    for by, flip in flipped:
-        answers = _answer(flip.original, flip.original_confidence), _answer(flip.artifact, flip.artifact_confidence)
-        grid.add_row(by, "broken" if flip.is_regression else "mended", str(flip.index), str(flip.label), *answers)
+def flips_table(flips: NamedFlips) -> Table:
+    """One row for each flip."""
+    grid = table("Regressions and fixes", ("artifact", "flip"), ("index", "label", "reference", "prediction"))
+    for name, flip in flips:
+        reference, prediction = _predictions(flip)
+        kind = "regression" if flip.is_regression else "fix"
+        grid.add_row(name, kind, str(flip.index), str(flip.label), reference, prediction)
     return grid
 
 
-def flips_shown(flipped: Flipped, images: NDArray[np.uint8]) -> list[RenderableType]:
-    """The table, and the first of the test `images` in it, in shades, each under a line on what was answered."""
-    if not flipped:
+def show_flips(flips: NamedFlips, images: NDArray[np.uint8]) -> list[RenderableType]:
+    """The table of flips, and the first of their test `images` as block characters."""
+    if not flips:
         return [NO_FLIPS]
-    pictured = _pictured(flipped)
-    parts = [f"{_title(flip, ', ')}\n{blocks(images[flip.index])}" for flip in pictured[:SHOWN]]
-    more = len(pictured) - SHOWN
-    return [flips_table(flipped), *parts, *([f"and {more:,} more"] if more > 0 else [])]
+    unique = _unique_flips(flips)
+    pictures = [f"{_title(flip, ': ')}\n{blocks(images[flip.index])}" for flip in unique[:MAX_TERMINAL_IMAGES]]
+    remaining = len(unique) - MAX_TERMINAL_IMAGES
+    return [flips_table(flips), *pictures, *([f"and {remaining:,} more"] if remaining > 0 else [])]
 
 
-def flips_for_grid(flipped: Flipped) -> tuple[list[int], list[str]]:
-    """The indices of the images on a sheet, and their titles."""
-    pictured = _pictured(flipped)[:ON_A_SHEET]
-    return [flip.index for flip in pictured], [_title(flip, "\n") for flip in pictured]
+def flips_for_grid(flips: NamedFlips) -> tuple[list[int], list[str]]:
+    """The indices and titles of the images for a PNG."""
+    unique = _unique_flips(flips)[:MAX_PNG_IMAGES]
+    return [flip.index for flip in unique], [_title(flip, "\n") for flip in unique]
 
 
-def _pictured(flipped: Flipped) -> list[Flip]:
-    """Each image and new answer once, by index: several artifacts may give it."""
-    found = {(flip.index, flip.artifact): flip for _, flip in reversed(flipped)}
-    return [found[key] for key in sorted(found)]
+def _unique_flips(flips: NamedFlips) -> list[Flip]:
+    """The first flip of each image and predicted class, by index."""
+    unique = {(flip.index, flip.artifact_label): flip for _, flip in reversed(flips)}
+    return [unique[key] for key in sorted(unique)]
 
 
-def _title(flip: Flip, between: str) -> str:
-    before = _answer(flip.original, flip.original_confidence)
-    return f"{flip.index}: {flip.label}{between}{before} → {_answer(flip.artifact, flip.artifact_confidence)}"
+def _title(flip: Flip, separator: str) -> str:
+    reference, prediction = _predictions(flip)
+    return f"image {flip.index}, label {flip.label}{separator}{reference} → {prediction}"
 
 
-def _answer(label: int, confidence: float) -> str:
-    return f"{label} {100 * confidence:.0f}%"
-
-
-def _difference(parity: Parity) -> Iterable[str]:
-    return points(parity.difference), points(parity.interval.low), f"-{parity.regressions} +{parity.fixes}"
+def _predictions(flip: Flip) -> tuple[str, str]:
+    """The class and the confidence predicted by the reference and by the artifact."""
+    return (
+        f"{flip.original_label} ({flip.original_confidence:.0%})",
+        f"{flip.artifact_label} ({flip.artifact_confidence:.0%})",
+    )

@@ -1,6 +1,6 @@
-"""Ansible's end of mnistkit's door to it: tells what happens to each host in lines of JSON on standard output.
+"""An Ansible callback plugin that writes the outcome of each task to standard output, one line of JSON each.
 
-Ansible loads this, never mnistkit; engine.py reads the lines.
+Loaded by Ansible, never by mnistkit; fleet/playbook.py reads the lines.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
-SAID = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception")  # where a task tells why it failed
-MAX_OUTPUT_CHARACTERS = 8000  # characters of each
-POLL_SECONDS = 0.01  # Ansible's own 0.001 keeps a core busy with waiting, and only an ansible.cfg could set it
+OUTPUT_KEYS = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "exception")  # of a failed task's result
+MAX_OUTPUT_CHARACTERS = 8000  # for each key
+POLL_SECONDS = 0.01  # Ansible's default of 0.001 keeps a core busy, and only ansible.cfg could change it
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
-    """One line a host's task, and one for all hosts before the first."""
+    """Writes one event with all hosts, then one event for each task of each host."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -27,52 +27,52 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
     def __init__(self) -> None:
         super().__init__()
-        self._started = time.monotonic()
-        self._last = ""  # the task after which a host is done
+        self._start = time.monotonic()
+        self._last_task = ""  # a host is finished after this task
         constants.DEFAULT_INTERNAL_POLL_INTERVAL = POLL_SECONDS
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Tell which hosts there are."""
+        """Write the hosts of the play."""
         tasks = [task for block in play.compile() for task in block.get_tasks() if task.action != "meta"]
-        self._last = tasks[-1]._uuid if tasks else ""  # noqa: SLF001  # Ansible names nothing else
+        self._last_task = tasks[-1]._uuid if tasks else ""  # noqa: SLF001  # Ansible has no public identifier
         variables = play.get_variable_manager().get_vars(play=play, include_hostvars=False)
-        self._tell(event="hosts", hosts=[str(name) for name in variables["ansible_play_hosts_all"]])
+        self._write(event="hosts", hosts=[str(name) for name in variables["ansible_play_hosts_all"]])
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """A task is done."""
-        self._host("ok", result)
+        """Write that a task succeeded."""
+        self._write_task("ok", result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """A task had no use."""
-        self._host("skipped", result)
+        """Write that a task was skipped."""
+        self._write_task("skipped", result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """A task failed, which is the host's last."""
-        self._host("failed", result)
+        """Write that a task failed, which ends the host's run."""
+        self._write_task("failed", result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """A host is not to be had, or no longer."""
-        self._host("unreachable", result)
+        """Write that a host is unreachable, which ends its run."""
+        self._write_task("unreachable", result)
 
-    def _host(self, outcome: str, result: Any) -> None:
-        bad = outcome in {"failed", "unreachable"}
-        self._tell(
+    def _write_task(self, outcome: str, result: Any) -> None:
+        failed = outcome in {"failed", "unreachable"}
+        self._write(
             event="task",
             host=result.host.get_name(),
             task=result.task.get_name().partition(" : ")[2] or result.task.get_name(),
             outcome=outcome,
             changed=bool(result.result.get("changed")),
-            last=bad or result.task._uuid == self._last,  # noqa: SLF001
-            said=_said(result.result) if bad else {},
+            last=failed or result.task._uuid == self._last_task,  # noqa: SLF001
+            output=_output(result.result) if failed else {},
         )
 
-    def _tell(self, **event: object) -> None:
-        sys.stdout.write(json.dumps(event | {"seconds": round(time.monotonic() - self._started, 3)}) + "\n")
+    def _write(self, **event: object) -> None:
+        sys.stdout.write(json.dumps(event | {"seconds": round(time.monotonic() - self._start, 3)}) + "\n")
         sys.stdout.flush()
 
 
-def _said(result: dict[str, Any]) -> dict[str, str]:
-    """What a task that failed says of it; a loop, what the first of its items does that failed."""
+def _output(result: dict[str, Any]) -> dict[str, str]:
+    """The output of a failed task, or of the first item that failed in a loop."""
     items = [item for item in result.get("results", ()) if item.get("failed") or item.get("unreachable")]
-    told = items[0] if items else result
-    return {key: str(told[key])[-MAX_OUTPUT_CHARACTERS:] for key in SAID if told.get(key)}
+    source = items[0] if items else result
+    return {key: str(source[key])[-MAX_OUTPUT_CHARACTERS:] for key in OUTPUT_KEYS if source.get(key)}

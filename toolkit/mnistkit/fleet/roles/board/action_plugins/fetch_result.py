@@ -1,6 +1,6 @@
-"""Ansible's `fetch` without its look at the file beforehand, which starts a Python on the board.
+"""An Ansible action plugin: `fetch` without the stat of the file beforehand, which starts a Python on the board.
 
-Ansible loads this, never mnistkit; it finds it beside the role's tasks.
+Loaded by Ansible, never by mnistkit: it finds the plugin in the folder of the role.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Copies the file `src` from the board to `dest` here, where it appears whole or not at all."""
+    """Copies the file `src` on the board to `dest` on this machine, atomically."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """By whatever the connection has for that: sftp, or where there is none scp or dd."""
+        """Copy the file with the transfer method of the connection: sftp, or else scp or dd."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        wanted = Path(self._task.args["dest"])
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        part = wanted.with_name(f".part-{wanted.name}")
+        path = Path(self._task.args["dest"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".part-{path.name}")
         self._connection.fetch_file(self._task.args["src"], str(part))
-        part.replace(wanted)
+        part.replace(path)
         return result

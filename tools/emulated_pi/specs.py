@@ -1,4 +1,4 @@
-"""The boards, and the files by which one can tell that it is on one."""
+"""The specifications of the boards, and the system files that identify each one."""
 
 from __future__ import annotations
 
@@ -14,66 +14,66 @@ GOVERNORS = "conservative ondemand userspace powersave performance schedutil"
 
 @dataclass(frozen=True)
 class Cache:
-    """One of a core's caches."""
+    """A cache of a core."""
 
     level: int
     kind: str
     kilobytes: int
     ways: int
-    shared: bool = False  # by all cores
+    shared: bool = False  # among all cores
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What tells a board from the others."""
+class Spec:
+    """The specification of a board."""
 
     model: str
-    cpu: str  # as QEMU calls it
-    part: int  # as ARM does
-    variant: int
+    cpu: str  # QEMU's name
+    cpu_part: int  # ARM's part number
+    cpu_variant: int
     cpu_revision: int
     features: str
     revision: str  # of the board
-    slowest: int  # kHz
-    fastest: int
+    min_khz: int
+    max_khz: int
     caches: tuple[Cache, ...]
 
 
-FACTS = {
-    "pi3": Facts(
+SPECS = {
+    "pi3": Spec(
         model="Raspberry Pi 3 Model B Rev 1.2",
         cpu="cortex-a53",
-        part=0xD03,
-        variant=0,
+        cpu_part=0xD03,
+        cpu_variant=0,
         cpu_revision=4,
         features="fp asimd evtstrm crc32 cpuid",
         revision="a02082",
-        slowest=600_000,
-        fastest=1_200_000,
+        min_khz=600_000,
+        max_khz=1_200_000,
         caches=(Cache(1, "Data", 32, 4), Cache(1, "Instruction", 32, 2), Cache(2, "Unified", 512, 16, shared=True)),
     ),
-    "pi4": Facts(
+    "pi4": Spec(
         model="Raspberry Pi 4 Model B Rev 1.5",
         cpu="cortex-a72",
-        part=0xD08,
-        variant=0,
+        cpu_part=0xD08,
+        cpu_variant=0,
         cpu_revision=3,
         features="fp asimd evtstrm crc32 cpuid",
         revision="c03115",
-        slowest=600_000,
-        fastest=1_800_000,
+        min_khz=600_000,
+        max_khz=1_800_000,
         caches=(Cache(1, "Data", 32, 2), Cache(1, "Instruction", 48, 3), Cache(2, "Unified", 1024, 16, shared=True)),
     ),
-    "pi5": Facts(
+    "pi5": Spec(
         model="Raspberry Pi 5 Model B Rev 1.0",
         cpu="cortex-a76",
-        part=0xD0B,
-        variant=4,
+        cpu_part=0xD0B,
+        cpu_variant=4,
         cpu_revision=1,
         features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
         revision="c04170",
-        slowest=1_500_000,
-        fastest=2_400_000,
+        min_khz=1_500_000,
+        max_khz=2_400_000,
         caches=(
             Cache(1, "Data", 64, 4),
             Cache(1, "Instruction", 64, 4),
@@ -84,50 +84,50 @@ FACTS = {
 }
 
 
-def write_files(root: Path, facts: Facts, bits: int) -> None:
-    """Write them below `root`, where programs look before they look on the machine itself."""
-    for name, text in _files(facts, bits):
+def write_system_files(root: Path, spec: Spec, bits: int) -> None:
+    """Write the board's files of /proc and /sys below `root`; `bits` is the word size of its programs."""
+    for name, text in _system_files(spec, bits):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
-def _files(facts: Facts, bits: int) -> Iterator[tuple[str, str]]:
-    """The name and content of each."""
-    yield "proc/cpuinfo", _cpuinfo(facts, bits)
-    yield "proc/device-tree/model", f"{facts.model}\0"
-    yield "sys/firmware/devicetree/base/model", f"{facts.model}\0"
+def _system_files(spec: Spec, bits: int) -> Iterator[tuple[str, str]]:
+    """The path below the root and the content of each file."""
+    yield "proc/cpuinfo", _cpuinfo(spec, bits)
+    yield "proc/device-tree/model", f"{spec.model}\0"
+    yield "sys/firmware/devicetree/base/model", f"{spec.model}\0"
     yield "sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"
     yield "sys/class/thermal/thermal_zone0/temp", "48312\n"
-    yield "sys/class/dmi/id/sys_vendor", ""  # a Pi has none, and the machine below may be a virtual one
+    yield "sys/class/dmi/id/sys_vendor", ""  # a Pi has none; the host may be a virtual machine
     cores = f"0-{CORES - 1}\n"
     yield from ((f"{CPUS}/{name}", cores) for name in ("possible", "present", "online"))
     yield f"{CPUS}/offline", "\n"
     for core in range(CORES):
-        for name, value in (*_clock(facts), *_topology(core), *_caches(facts, core), _identification(facts)):
+        for name, value in (*_clock(spec), *_topology(core), *_caches(spec, core), _midr(spec)):
             yield f"{CPUS}/cpu{core}/{name}", f"{value}\n"
 
 
-def _cpuinfo(facts: Facts, bits: int) -> str:
+def _cpuinfo(spec: Spec, bits: int) -> str:
     fields = {
         "BogoMIPS": "108.00",
-        "Features": facts.features if bits == 64 else FEATURES_32,
+        "Features": spec.features if bits == 64 else FEATURES_32,
         "CPU implementer": "0x41",
         "CPU architecture": "8" if bits == 64 else "7",
-        "CPU variant": f"{facts.variant:#x}",
-        "CPU part": f"{facts.part:#05x}",
-        "CPU revision": str(facts.cpu_revision),
+        "CPU variant": f"{spec.cpu_variant:#x}",
+        "CPU part": f"{spec.cpu_part:#05x}",
+        "CPU revision": str(spec.cpu_revision),
     }
     core = "".join(f"{name}\t: {value}\n" for name, value in fields.items())
     cores = "".join(f"processor\t: {number}\n{core}\n" for number in range(CORES))
-    return f"{cores}Revision\t: {facts.revision}\nSerial\t\t: 10000000deadbeef\nModel\t\t: {facts.model}\n"
+    return f"{cores}Revision\t: {spec.revision}\nSerial\t\t: 10000000deadbeef\nModel\t\t: {spec.model}\n"
 
 
-def _clock(facts: Facts) -> Iterator[tuple[str, object]]:
+def _clock(spec: Spec) -> Iterator[tuple[str, object]]:
     for prefix in ("cpuinfo", "scaling"):
-        yield f"cpufreq/{prefix}_min_freq", facts.slowest
-        yield f"cpufreq/{prefix}_max_freq", facts.fastest
-    yield "cpufreq/scaling_cur_freq", facts.fastest
+        yield f"cpufreq/{prefix}_min_freq", spec.min_khz
+        yield f"cpufreq/{prefix}_max_freq", spec.max_khz
+    yield "cpufreq/scaling_cur_freq", spec.max_khz
     yield "cpufreq/scaling_governor", "ondemand"
     yield "cpufreq/scaling_available_governors", GOVERNORS
     yield "cpufreq/scaling_driver", "cpufreq-dt"
@@ -145,8 +145,8 @@ def _topology(core: int) -> Iterator[tuple[str, object]]:
         yield f"topology/{name}_list", core
 
 
-def _caches(facts: Facts, core: int) -> Iterator[tuple[str, object]]:
-    for number, cache in enumerate(facts.caches):
+def _caches(spec: Spec, core: int) -> Iterator[tuple[str, object]]:
+    for number, cache in enumerate(spec.caches):
         folder = f"cache/index{number}"
         yield f"{folder}/level", cache.level
         yield f"{folder}/type", cache.kind
@@ -158,7 +158,7 @@ def _caches(facts: Facts, core: int) -> Iterator[tuple[str, object]]:
         yield f"{folder}/shared_cpu_map", f"{(1 << CORES) - 1 if cache.shared else 1 << core:x}"
 
 
-def _identification(facts: Facts) -> tuple[str, object]:
-    """The register by which libraries know the core."""
-    register = 0x41 << 24 | facts.variant << 20 | 0xF << 16 | facts.part << 4 | facts.cpu_revision
+def _midr(spec: Spec) -> tuple[str, object]:
+    """The main ID register, by which libraries identify the core."""
+    register = 0x41 << 24 | spec.cpu_variant << 20 | 0xF << 16 | spec.cpu_part << 4 | spec.cpu_revision
     return "regs/identification/midr_el1", f"{register:#018x}"

@@ -1,6 +1,6 @@
-"""On the board, under the plugin that counts: python counted.py RUNTIME ARTIFACT TESTSET N.
+"""Runs inferences between two marks for the counting plugin: python inference_loop.py RUNTIME ARTIFACT TEST_SET COUNT.
 
-Two marks, and between them N inferences on one image of the test set.
+Runs on the emulated board. Every inference takes the first image of the test set.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import numpy as np
 
 from mnistkit.runtimes import RUNTIMES
 
-MARK = 5000  # a system call that no kernel has, and that the plugin knows
+MARK = 5000  # the number of a system call that no kernel has; icount.c recognizes it
 WARM_UP = 5
 
 
 def main(runtime: str, artifact: str, test_set: str, count: str) -> None:
-    """Infer between the marks."""
+    """Run `count` inferences between the marks 0 and 1."""
     session = RUNTIMES[runtime].open(Path(artifact))
     with np.load(test_set) as arrays:
         session.load(arrays["images"][:1])
-    mark = ctypes.CDLL(None).syscall
+    syscall = ctypes.CDLL(None).syscall
     for _ in range(WARM_UP):
         session.run()
     inferences = range(int(count))
     gc.collect()
-    gc.disable()  # when it comes by depends on all that happened before
-    mark(MARK, 0)
+    gc.disable()  # the time of a collection depends on all allocations before it
+    syscall(MARK, 0)
     for _ in inferences:
         session.run()
-    mark(MARK, 1)
+    syscall(MARK, 1)
 
 
 if __name__ == "__main__":
