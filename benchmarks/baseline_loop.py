@@ -1,7 +1,5 @@
 """A worker with a plain interpreter loop, which `benchmarks/bench.py` measures in turn with that of `bench`."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -3,8 +3,6 @@
 python benchmarks/bench.py
 """
 
-from __future__ import annotations
-
 import itertools
 import statistics
 import subprocess

@@ -3,8 +3,6 @@
 python benchmarks/export.py
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@
 Unlike real boards, all hosts share the cores of this machine, so that only four artifacts are verified.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

@@ -5,8 +5,6 @@
 All scripts run by default. The sections of scripts that do not run are left as they are.
 """
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

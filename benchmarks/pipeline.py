@@ -5,8 +5,6 @@
 The targets are for a machine with two cores.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

@@ -5,8 +5,6 @@
 The settings and the reasons for them are in toolkit/mnistkit/runtimes/tflite.py and onnx.py.
 """
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 import time

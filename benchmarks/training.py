@@ -6,8 +6,6 @@ The configurations run one after the other, in several rounds. The first epoch o
 TensorFlow traces the graph in it.
 """
 
-from __future__ import annotations
-
 import itertools
 import statistics
 import tempfile

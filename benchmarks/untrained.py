@@ -1,7 +1,5 @@
 """Untrained networks for benchmarks: latency does not depend on the values of the weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mnistkit.bundle import Bundle

@@ -3,8 +3,6 @@
 python benchmarks/verify.py
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

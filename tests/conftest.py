@@ -1,7 +1,5 @@
 """Fixtures that tests share: the real MNIST, a CNN with committed weights and its bundle, and one short training."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

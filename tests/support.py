@@ -1,7 +1,5 @@
 """Constants and types that tests import. Fixtures are in conftest.py."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Augmentation: exact without a transform, within its limits, reproducible, and each image once per epoch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

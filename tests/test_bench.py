@@ -1,7 +1,5 @@
 """`mnistkit bench` and `mnistkit recommend`, on real workers and artifacts; no test depends on timing."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -282,7 +280,7 @@ def to_lists(processes: samples.SamplesByProcess) -> list[list[list[int]]]:
     return [[array.tolist() for array in rounds] for rounds in processes]
 
 
-def test_samples_beside_slow_interference_probes_are_excluded() -> None:
+def test_samples_next_to_slow_interference_probes_are_excluded() -> None:
     rounds = to_rounds([[np.array([1, 2, 30, 40, 5])]], 100, 101, 104, 150, 102, 100)
     kept, fraction = samples.accepted_samples(rounds)
     assert (to_lists(kept), fraction) == ([[[1, 2, 5]]], 0.6)

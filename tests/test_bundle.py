@@ -1,7 +1,5 @@
 """Complete bundles open; incomplete, corrupt and inconsistent ones are rejected."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The command line as a whole: help, exit codes, interrupts, full disks. Mostly in processes of their own."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import signal

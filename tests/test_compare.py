@@ -1,7 +1,5 @@
 """Prediction files: saving, loading and comparing them."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

@@ -1,7 +1,5 @@
 """Data sets: valid and invalid files, and the sources of MNIST."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import http.server

@@ -1,7 +1,5 @@
 """The docs match the code."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`mnistkit doctor`: real runtimes in real processes, and simulated machines and boards."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import replace

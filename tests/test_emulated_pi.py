@@ -1,7 +1,5 @@
 """Building the emulated boards, without QEMU. Tests that run on the boards are in tests/pi/."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Exported bundles: their content, their manifest, and the inputs that export rejects."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Boards over SSH: real SSH servers on loopback, each with its own home folder and host key."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The wheel, the environments that it is installed into, and the Python versions that it supports."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import subprocess

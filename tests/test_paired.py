@@ -1,7 +1,5 @@
 """Statistics of paired predictions, checked against SciPy, statsmodels, a published example and first principles."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Accuracy parity of predictions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

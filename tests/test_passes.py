@@ -1,7 +1,5 @@
 """Graph passes: they remove work and keep the outputs of a model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

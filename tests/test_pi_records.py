@@ -1,7 +1,5 @@
 """Comparison of instruction counts with the recorded ones."""
 
-from __future__ import annotations
-
 import pytest
 
 import pi_records

@@ -1,7 +1,5 @@
 """Recipes: their networks match the sources, and they train, export and verify."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable

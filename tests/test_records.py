@@ -1,11 +1,9 @@
 """Records survive a round trip, and invalid JSON is rejected."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -24,10 +22,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sample(records.Record):
-    schema: ClassVar[str] = "sample"
-    version: ClassVar[int] = 3
-
+class Sample(records.Record, schema="sample", version=3):
     name: str
     count: int
     ready: bool

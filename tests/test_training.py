@@ -1,7 +1,5 @@
 """`train`: its files and output, reproducibility, and invalid options and data."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`mnistkit verify` on the real MNIST."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

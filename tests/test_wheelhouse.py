@@ -1,7 +1,5 @@
 """`mnistkit wheelhouse`: real wheels, from the index that pip is configured with."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -8,8 +8,6 @@ differs by more than 1% indicates another kernel, another runtime version or ano
 twice, and the two counts must agree within 0.1%.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import sys

@@ -7,8 +7,6 @@ A generated block stands between `<!-- generated: KIND ARGUMENT -->` and `<!-- e
 outdated.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -5,8 +5,6 @@
 Queries the package index that pip is configured with, and installs nothing.
 """
 
-from __future__ import annotations
-
 import datetime
 import itertools
 import json

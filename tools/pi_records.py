@@ -1,11 +1,8 @@
 """The recorded instruction counts of an inference on each emulated board, and their table in docs/raspberry-pi.md."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from mnistkit.core import records
 
@@ -27,11 +24,8 @@ class Count:
 
 
 @dataclass(frozen=True)
-class InstructionCounts(records.Record):
+class InstructionCounts(records.Record, schema="instructions", version=1):
     """Instruction counts, and the versions of the tools that they were made with."""
-
-    schema: ClassVar[str] = "instructions"
-    version: ClassVar[int] = 1
 
     versions: dict[str, str]
     counts: tuple[Count, ...]

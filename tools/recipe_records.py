@@ -1,13 +1,11 @@
 """The recorded runs of recipes and of the recipe search, and their tables in docs/recipes.md."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from mnistkit.core import records
 from mnistkit.training.recipes import RECIPES
@@ -31,11 +29,8 @@ SEARCH_COLUMNS = ("variant", "validation accuracy", "validation loss", "MACs", "
 
 
 @dataclass(frozen=True)
-class RecipeRecord(records.Record):
+class RecipeRecord(records.Record, schema="recipe", version=1):
     """A training run of a recipe, and the accuracy and the size of its int8 TFLite artifact."""
-
-    schema: ClassVar[str] = "recipe"
-    version: ClassVar[int] = 1
 
     run: TrainingRun
     int8_accuracy: float

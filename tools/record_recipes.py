@@ -6,8 +6,6 @@
 Existing records are kept; remove a file to record its run again. `python tools/docs.py` then updates docs/recipes.md.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

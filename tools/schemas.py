@@ -1,7 +1,5 @@
 """JSON Schemas of the records that mnistkit writes, derived from their dataclasses."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

@@ -6,8 +6,6 @@
 Each run adds a line to docs/records/search.jsonl. The test set is not used.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Compares a report with the baseline, an earlier report from the same machine."""
 
-from __future__ import annotations
-
 from mnistkit.bench_report import (
     BenchComparison,
     BenchReport,

@@ -1,7 +1,5 @@
 """Jobs, and the workers that measure them, as the runner sees them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The state and the background load of the machine during measurements."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

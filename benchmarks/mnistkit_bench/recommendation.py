@@ -1,10 +1,7 @@
 """Recommends the artifact and runtime to deploy to a machine: the fastest that passes and is within the limits."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from mnistkit.bench_report import BenchReport, measurement_name
 from mnistkit.core import records
@@ -50,11 +47,8 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Recommendation(records.Record):
+class Recommendation(records.Record, schema="recommendation", version=1):
     """The recommended candidate, and all candidates."""
-
-    schema: ClassVar[str] = "recommendation"
-    version: ClassVar[int] = 1
 
     machine: str
     limits: Limits

@@ -1,7 +1,5 @@
 """Reasons why a measurement may be unstable, each with what to do about it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from mnistkit.bench_report import Latency

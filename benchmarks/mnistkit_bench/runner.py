@@ -4,8 +4,6 @@ All workers are alive at the same time, so interference slows all artifacts alik
 processes, one after the other: its latency differs by some percent between processes, because of their memory layout.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import statistics

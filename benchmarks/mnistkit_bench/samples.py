@@ -5,8 +5,6 @@ longer than the processor's best means that the batch was slowed too, for reason
 artifact: background load, another virtual machine on the same host, a lower clock.
 """
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Iterable, Sequence
@@ -58,7 +56,7 @@ SamplesByProcess = Sequence[Sequence[NDArray[np.int64]]]  # nanoseconds, by proc
 
 
 def probe_limit(rounds: Iterable[Round]) -> float:
-    """Nanoseconds that an interference probe may take beside accepted samples."""
+    """The longest interference probe, in nanoseconds, whose adjacent batches are accepted."""
     probes = np.concatenate([round_.probes for round_ in rounds])
     return (1 + PROBE_TOLERANCE) * float(np.percentile(probes, BASELINE_PERCENTILE))
 

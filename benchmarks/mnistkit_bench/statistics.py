@@ -1,7 +1,5 @@
 """Statistics of latency samples: percentiles, and bootstrapped confidence intervals of medians."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import chain

@@ -1,7 +1,5 @@
 """Tables and messages of `bench` and `recommend`."""
 
-from __future__ import annotations
-
 from rich.table import Table
 from rich.text import Text
 

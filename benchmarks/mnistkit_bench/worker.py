@@ -4,8 +4,6 @@ It reads a job and then requests, each a line of JSON on standard input, and rep
 sample times the runtime's invoke call alone; an end-to-end sample times everything from raw pixels to a label.
 """
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Keeps layers in float until a quantized model reaches an accuracy target."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Chooses the representative dataset: the training images that calibrate activation ranges."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Converts a prepared model to the artifacts of a bundle."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

@@ -1,10 +1,7 @@
 """Measures the quantization error of each layer, against the float32 artifact of the same format."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +56,8 @@ class ArtifactReport:
 
 
 @dataclass(frozen=True)
-class Diagnosis(records.Record):
+class Diagnosis(records.Record, schema="diagnosis", version=1):
     """The result of `diagnose`."""
-
-    schema: ClassVar[str] = "diagnosis"
-    version: ClassVar[int] = 1
 
     bundle_sha256: str  # of the manifest
     images: int

@@ -1,7 +1,5 @@
 """Exports a Keras model as a bundle: checks the inputs, optimizes the graph, and writes the folder atomically."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

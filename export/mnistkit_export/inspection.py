@@ -1,10 +1,7 @@
 """Reads the metadata and the model information of a .tflite or .onnx file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from mnistkit import bundle
 from mnistkit.bundle import File, Metadata, ModelInfo
@@ -14,11 +11,8 @@ from mnistkit.formats import MODEL_FILES
 
 
 @dataclass(frozen=True)
-class Inspection(records.Record):
+class Inspection(records.Record, schema="inspection", version=1):
     """The result of `inspect` for a file outside a bundle."""
-
-    schema: ClassVar[str] = "inspection"
-    version: ClassVar[int] = 1
 
     file: File
     model: ModelInfo

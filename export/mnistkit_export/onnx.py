@@ -1,7 +1,5 @@
 """Converts Keras models to ONNX for any batch size, with the oldest opset that supports each quantization."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The options of an export, and the artifacts that they select."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from mnistkit.bundle import CalibrationMethod, Format, Quantization

@@ -1,7 +1,5 @@
 """Tables for `export`, `inspect` and `diagnose`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 

@@ -6,8 +6,6 @@ named `conv2d_1`. So layers are converted under names in which "-" precedes the 
 `conv2d-1` or `conv2d-1_2`, which is unambiguous.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Collection

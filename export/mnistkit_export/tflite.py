@@ -4,8 +4,6 @@
 open, which splits the graph into two delegate partitions; a SavedModel avoids both.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads the layer tensors of TFLite models."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

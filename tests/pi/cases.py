@@ -1,7 +1,5 @@
 """The test cases of emulated boards, and the predictions that they compare."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Fixtures of the tests on emulated boards: the boards, and predictions on them and on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

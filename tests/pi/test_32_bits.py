@@ -1,7 +1,5 @@
 """A Raspberry Pi with a 32-bit system: another runtime, Debian's numpy, and 32-bit integers."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 
@@ -38,11 +36,11 @@ def test_predictions_match_this_machine(case: Case, compare_predictions: Compare
 
 def test_statistics_match_this_machine(board: BoardFactory) -> None:
     random = np.random.default_rng(1)
-    rounds = []
-    for _ in range(24):
-        batches = random.integers(5, 20, 8)
-        nanoseconds = random.integers(40_000, 60_000, batches.sum())
-        rounds.append(Round(nanoseconds, batches, random.integers(9_000, 11_000, len(batches) + 1)))
+    batches = [random.integers(5, 20, 8) for _ in range(24)]
+    rounds = [
+        Round(random.integers(40_000, 60_000, sizes.sum()), sizes, random.integers(9_000, 11_000, len(sizes) + 1))
+        for sizes in batches
+    ]
     raw = samples.pack([rounds[:12], rounds[12:]])
     latency = statistics.summarize(samples.accepted_samples(samples.unpack(raw))[0])
     result = board(*BOARD).run("python3", "-P", "-c", SUMMARIZE, json.dumps(asdict(raw)))

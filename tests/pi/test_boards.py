@@ -3,8 +3,6 @@
 `make test-pi` runs the tests that take minutes; `make test-pi-full` also those marked `full`, on all 10,000 images.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Installation on a board with the board's own pip: `make test-pi-full`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

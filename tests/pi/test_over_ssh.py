@@ -1,7 +1,5 @@
 """Emulated boards as a fleet: reached over SSH from one inventory, starting with an empty home folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@
 Each weight is stored as <index>, and a kernel's scale for each output channel as <index>_scale.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

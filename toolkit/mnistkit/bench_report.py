@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from mnistkit.core import records
 from mnistkit.core.interval import Interval
@@ -118,11 +118,8 @@ class BenchComparison:
 
 
 @dataclass(frozen=True)
-class BenchReport(records.Record):
+class BenchReport(records.Record, schema="bench", version=1):
     """The measurements of a bundle on a machine."""
-
-    schema: ClassVar[str] = "bench"
-    version: ClassVar[int] = 1
 
     bundle_sha256: str  # of the bundle's manifest, which holds the hashes of all other files
     machine: Machine

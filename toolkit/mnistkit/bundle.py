@@ -8,13 +8,11 @@
 Every checksum is verified before a file is used: an artifact with a flipped bit may run without any error.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,22 +123,16 @@ class Artifact(ModelInfo, ConversionInfo, File):
 
 
 @dataclass(frozen=True)
-class Metadata(records.Record):
+class Metadata(records.Record, schema="metadata", version=1):
     """The metadata stored inside an artifact, so that a single file states its origin."""
-
-    schema: ClassVar[str] = "metadata"
-    version: ClassVar[int] = 1
 
     provenance: Provenance
     conversion: ConversionInfo
 
 
 @dataclass(frozen=True)
-class Manifest(records.Record):
+class Manifest(records.Record, schema="bundle", version=1):
     """The contents of a bundle and their origin."""
-
-    schema: ClassVar[str] = "bundle"
-    version: ClassVar[int] = 1
 
     provenance: Provenance
     test_set: File

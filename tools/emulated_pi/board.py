@@ -1,7 +1,5 @@
 """An emulated board that has been built, and the way to run commands on it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Counts are reproducible once everything that varies between runs is fixed: addre
 (PYTHONHASHSEED=0), environment variables, and random numbers (-seed).
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tempfile

@@ -3,8 +3,6 @@
 Runs on the emulated board. Every inference takes the first image of the test set.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import sys

@@ -1,7 +1,5 @@
 """The scripts that start a board's programs under the emulator, with the names that they have on a board."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

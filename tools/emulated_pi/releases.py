@@ -1,7 +1,5 @@
 """The operating systems of the boards, and the programs that emulating them needs."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tomllib

@@ -1,7 +1,5 @@
 """The specifications of the boards, and the system files that identify each one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ A digest of everything that the userland depends on is stored in it; it is rebui
 under a temporary name and then renamed, so an interrupted build is never used.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`mnistkit inspect`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

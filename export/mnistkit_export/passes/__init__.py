@@ -1,7 +1,5 @@
 """Optimizes the graph of a Keras model before conversion, without changing its outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ From the last layer to the first, each layer's needed input size is computed fro
 smaller than the input, the remaining rows and columns are cropped before they are computed.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from mnistkit.training.keras_models import import_keras

@@ -8,8 +8,6 @@ Both compute scale[c]·x + shift[c] for each channel c, which a linear layer W b
 The second is exact at the borders of an image only if the layer does not pad, or the shift is zero.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Splits a sequential model into layer specs, which passes can change, and rebuilds it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

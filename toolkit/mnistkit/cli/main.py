@@ -1,7 +1,5 @@
 """The entry point: loads commands lazily, and turns every error into one message and an exit code."""
 
-from __future__ import annotations
-
 import importlib
 import io
 import os

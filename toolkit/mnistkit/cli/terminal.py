@@ -1,7 +1,5 @@
 """Output: results on standard output, progress on standard error, color only on terminals."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Confidence intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 Z = 1.959963984540054  # standard normal quantile of a two-sided 95% interval

@@ -1,7 +1,5 @@
 """Keeps the log lines of native libraries, which write directly to file descriptor 2, off the terminal."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

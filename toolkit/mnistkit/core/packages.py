@@ -1,7 +1,5 @@
 """Installed packages: their versions, and the pip command for those that are missing."""
 
-from __future__ import annotations
-
 import platform
 import sys
 

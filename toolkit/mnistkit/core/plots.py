@@ -1,7 +1,5 @@
 """PNG plots: training curves and grids of images."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import math

@@ -3,8 +3,6 @@
 The parent holds a WorkerProcess; the worker opens a worker_channel.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import json

@@ -1,7 +1,5 @@
 """How the library reports progress, without depending on a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol

@@ -4,8 +4,6 @@ A written record names its schema and version. Reading trusts no file: each valu
 its field, so every field of the result has its declared type.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -26,6 +24,9 @@ class Record:
 
     schema: ClassVar[str]
     version: ClassVar[int]
+
+    def __init_subclass__(cls, schema: str, version: int) -> None:
+        cls.schema, cls.version = schema, version
 
 
 R = TypeVar("R", bound=Record)

@@ -1,7 +1,5 @@
 """Data sets as Keras-style npz files (x_train, y_train, x_test, y_test) or IDX files, validated on loading."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

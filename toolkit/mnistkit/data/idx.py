@@ -4,8 +4,6 @@ An IDX file is a big-endian header (two zero bytes, 8 for unsigned bytes, the nu
 uint32), followed by the values. Source: http://yann.lecun.com/exdb/mnist/
 """
 
-from __future__ import annotations
-
 import gzip
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """MNIST, from the cache or the first source that has it. Its SHA-256 is verified on every load."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stratified sampling of images by class."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -3,8 +3,6 @@
 A source raises ValueError or OSError with a one-line message if it fails; `mnist.py` then tries the next.
 """
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import importlib.util

@@ -1,10 +1,8 @@
 """Checks this machine: its hardware, its runtimes, and a remedy for each problem. Needs neither numpy nor rich."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from mnistkit.core import records
 from mnistkit.core.errors import WorkerError
@@ -46,11 +44,8 @@ class RuntimeStatus:
 
 
 @dataclass(frozen=True)
-class DoctorReport(records.Record):
+class DoctorReport(records.Record, schema="doctor", version=1):
     """The result of `mnistkit doctor`."""
-
-    schema: ClassVar[str] = "doctor"
-    version: ClassVar[int] = 1
 
     machine: Machine
     state: MachineState

@@ -1,7 +1,5 @@
 """The machine that a result comes from, and its state at that time. Reads system files and changes nothing."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

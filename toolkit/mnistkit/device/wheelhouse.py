@@ -1,7 +1,5 @@
 """Downloads the wheels that an offline board needs, on the workstation."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import shutil

@@ -1,14 +1,11 @@
 """The wheels of the runtimes that existed on the date of wheels.json: boards do not query a package index."""
 
-from __future__ import annotations
-
 import functools
 import platform
 import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from mnistkit.core import records
 
@@ -28,11 +25,8 @@ class Wheel:
 
 
 @dataclass(frozen=True)
-class Wheels(records.Record):
+class Wheels(records.Record, schema="wheels", version=1):
     """The table of known wheels."""
-
-    schema: ClassVar[str] = "wheels"
-    version: ClassVar[int] = 1
 
     date: str  # of the query, as YYYY-MM-DD
     wheels: tuple[Wheel, ...]

@@ -1,7 +1,5 @@
 """Turns the output of Ansible, ssh, pip or mnistkit on a board into a problem and a remedy. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The boards of a run: from options to Ansible's inventory and limit."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,10 +1,7 @@
 """The boards that failed in the last run, for `--only @failed`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import platformdirs
 
@@ -12,11 +9,8 @@ from mnistkit.core import records
 
 
 @dataclass(frozen=True)
-class LastRun(records.Record):
+class LastRun(records.Record, schema="last-run", version=1):
     """The result of the last run, kept in the user's state folder."""
-
-    schema: ClassVar[str] = "last-run"
-    version: ClassVar[int] = 1
 
     failed: tuple[str, ...]  # inventory names of the boards that failed or were not finished
 

@@ -1,7 +1,5 @@
 """Runs the Ansible playbook in a process of its own, and follows the outcome of each board."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import json

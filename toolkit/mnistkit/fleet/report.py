@@ -1,11 +1,9 @@
 """The report of a run on boards, and the differences between boards. Pure."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from mnistkit.bench_report import BenchReport
 from mnistkit.core import records
@@ -49,11 +47,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class FleetReport(records.Record):
+class FleetReport(records.Record, schema="fleet", version=1):
     """The result of `mnistkit fleet deploy`, `verify` or `bench`."""
-
-    schema: ClassVar[str] = "fleet"
-    version: ClassVar[int] = 1
 
     action: Action
     bundle_sha256: str  # of the manifest, which has the SHA-256 of every other file

@@ -1,7 +1,5 @@
 """Runs an action on boards and collects their results."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ build tool or internet, works for a checkout and for an installed wheel, and giv
 runs. The same files produce the same bytes, so that an unchanged mnistkit is not installed again.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import importlib.util

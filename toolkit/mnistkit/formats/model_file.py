@@ -1,7 +1,5 @@
 """The interface that all model file formats share."""
 
-from __future__ import annotations
-
 from typing import Protocol, Self
 
 from mnistkit.bundle import ModelInfo

@@ -1,7 +1,5 @@
 """Runs one artifact on many images, on all cores."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """ONNX Runtime, on the CPU (package onnxruntime)."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The TFLite interpreter, from one of three packages: LiteRT, its predecessor tflite-runtime, or TensorFlow."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The worker process of mnistkit.runtimes.isolation: `python -m mnistkit.runtimes.worker`."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Random affine augmentation of training images, as a TensorFlow graph that runs in parallel with training."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

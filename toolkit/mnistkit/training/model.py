@@ -1,7 +1,5 @@
 """Builds the Keras model of a recipe."""
 
-from __future__ import annotations
-
 from mnistkit.core.errors import RecipeError
 from mnistkit.training import keras_models
 from mnistkit.training.recipes import CLASSES, Recipe

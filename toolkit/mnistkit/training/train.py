@@ -1,14 +1,12 @@
 """Trains the network of a recipe on a data set and records the run."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from mnistkit.core import files, plots, records
 from mnistkit.core.errors import RecipeError
@@ -28,11 +26,8 @@ WARMUP_FRACTION = 0.05  # fraction of the training steps
 
 
 @dataclass(frozen=True)
-class History(records.Record):
+class History(records.Record, schema="history", version=1):
     """The metrics and the duration of each epoch, measured during training."""
-
-    schema: ClassVar[str] = "history"
-    version: ClassVar[int] = 1
 
     figures: dict[str, tuple[float, ...]]  # metric name, as in a Keras history, to its value in each epoch
     seconds: tuple[float, ...]
@@ -44,11 +39,8 @@ class History(records.Record):
 
 
 @dataclass(frozen=True)
-class TrainingRun(records.Record):
+class TrainingRun(records.Record, schema="run", version=1):
     """A training run: recipe, data set, duration and accuracy."""
-
-    schema: ClassVar[str] = "run"
-    version: ClassVar[int] = 1
 
     recipe: str
     summary: str

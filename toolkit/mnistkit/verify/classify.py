@@ -1,7 +1,5 @@
 """Classifies one test image with a Keras model or an artifact."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A verify report as JUnit XML, for CI systems."""
 
-from __future__ import annotations
-
 import re
 from xml.etree import ElementTree as ET
 

@@ -4,8 +4,6 @@ They depend only on the number of images and of flips: regressions are the image
 right, fixes those that only the second gets right.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

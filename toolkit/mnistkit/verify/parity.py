@@ -1,7 +1,5 @@
 """Accuracy parity of an artifact with the original model, computed from the predictions of both. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

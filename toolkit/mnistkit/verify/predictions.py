@@ -5,11 +5,8 @@ A prediction file is an npz of `record`, the UTF-8 bytes of a PredictionsRecord 
 probabilities, and `probabilities` float32 [rows, N, classes], those of the artifacts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +49,8 @@ class NotRun:
 
 
 @dataclass(frozen=True)
-class PredictionsRecord(records.Record):
+class PredictionsRecord(records.Record, schema="predictions", version=1):
     """The artifacts and runtimes of a prediction file, and the machine they ran on."""
-
-    schema: ClassVar[str] = "predictions"
-    version: ClassVar[int] = 1
 
     bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
     test_set_sha256: str  # SHA-256 of the images and labels

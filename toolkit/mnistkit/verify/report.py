@@ -1,11 +1,8 @@
 """Evaluates predictions: artifacts against the original model, and two prediction files against each other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +29,8 @@ class ArtifactResult:
 
 
 @dataclass(frozen=True)
-class VerifyReport(records.Record):
+class VerifyReport(records.Record, schema="verify", version=1):
     """The result of `verify`."""
-
-    schema: ClassVar[str] = "verify"
-    version: ClassVar[int] = 1
 
     verdict: Verdict  # the worst of all rows; FAIL if no artifact ran, or one did not run on a requested runtime
     bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
@@ -75,11 +69,8 @@ class UnmatchedArtifact:
 
 
 @dataclass(frozen=True)
-class PredictionsComparison(records.Record):
+class PredictionsComparison(records.Record, schema="comparison", version=1):
     """The result of `compare`."""
-
-    schema: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 1
 
     verdict: Verdict  # the worst of all artifacts
     machines: tuple[Machine, ...]  # of the first file and of the second

@@ -1,7 +1,5 @@
 """`mnistkit data`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

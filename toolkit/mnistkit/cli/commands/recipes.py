@@ -1,7 +1,5 @@
 """`mnistkit recipes`."""
 
-from __future__ import annotations
-
 import click
 
 from mnistkit.training import recipes

@@ -1,7 +1,5 @@
 """Tables and remarks for runs on boards. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich.table import Table
