@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 import untrained
 from mnistkit.bench_report import BenchReport, Measurement
@@ -94,7 +93,7 @@ def main() -> None:
     grid.add_row("reported as no measurable difference", f"{same} of {len(repeated)}", "all")
     grid.add_row("injected slowdown of 10%: reported as slower", f"{slower} of {len(slowed)}", "all")
     grid.add_row("runs marked as unstable, excluded from the pairs", unstable, "")
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ python benchmarks/edge.py
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
 import untrained
 from mnistkit.bundle import Bundle
 from mnistkit.cli import tables, terminal
@@ -44,7 +42,7 @@ def main() -> None:
         key = job.artifact.name, job.runtime.name
         ratio = f"{edge_p50 / cnn_p50:.3f}"
         grid.add_row(*key, f"{cnn_p50:.1f}", f"{edge_p50:.1f}", ratio, TARGETS.get(key, ""))
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

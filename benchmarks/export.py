@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import untrained
 from mnistkit.cli import tables, terminal
 from mnistkit.core.native_output import suppress_output
@@ -97,7 +95,7 @@ def main() -> None:
         latency = f"{medians[default]:.1f}", f"{medians[own]:.1f}", f"{medians[own] / medians[default]:.3f}"
         target = f"≤ {TARGETS[name]:.2f}" if name in TARGETS else ""
         grid.add_row(name, *latency, target, *(tables.kilobytes(sizes[path]) for path in (default, own)))
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 import loopback
 import untrained
 from loopback import Network
-from mnistkit.cli import tables
+from mnistkit.cli import tables, terminal
 from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.fleet.report import FleetReport
@@ -68,7 +66,7 @@ class FleetRunner:
 def main() -> None:
     """Print the measurements and their targets."""
     if not loopback.SSHD:
-        Console().print(loopback.MISSING)
+        terminal.show(loopback.MISSING)
         return
     with tempfile.TemporaryDirectory() as name, loopback.network(Path(name) / "net") as network:
         working = add_boards(network)
@@ -95,7 +93,7 @@ def main() -> None:
     grid.add_row("failures reported", f"{failures} of {len(FAILING)}", "all")
     grid.add_row("deploy again to one host", f"{statistics.median(repeated_deploy):.1f} s", "≤ 15 s")
     grid.add_row("first deploy to one host", f"{first_deploy:.1f} s")
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ Used by fleet.py and by the tests, which put emulated boards behind some of them
 and known hosts are neither read nor changed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os
@@ -13,18 +11,20 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
+from typing import Self
+
+from mnistkit.device import wheelhouse as device_wheelhouse
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MISSING = "sshd is not installed: apt install openssh-server"
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # sshd needs this folder if root starts it
 START_TIMEOUT = 20  # seconds
-DEVICE_PACKAGES = ("click", "numpy", "platformdirs", "rich", "ai-edge-litert", "onnxruntime")
+CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 SERVER_CONFIG = """\
 Port {port}
 ListenAddress 127.0.0.1
@@ -91,7 +91,7 @@ class Board:
         """Whether the command line of a process on the board contains `command`."""
         return self.server is not None and any(command in _command_line(pid) for pid in _descendants(self.server.pid))
 
-    def copy_installation(self, source: Board) -> None:
+    def copy_installation(self, source: Self) -> None:
         """Link everything that mnistkit installed on another board."""
         shutil.copytree(source.install_folder, self.install_folder, symlinks=True, copy_function=os.link)
 
@@ -165,42 +165,11 @@ def network(folder: Path) -> Iterator[Network]:
 
 
 def wheelhouse(folder: Path) -> Path:
-    """Write wheels of the installed packages that a device needs to `folder`, so that boards need no internet."""
-    folder.mkdir(parents=True)
-    for distribution in _with_dependencies(DEVICE_PACKAGES):
-        _repack(distribution, folder)
+    """Download the wheels of mnistkit's dependencies on a device, for this machine, so that boards need no internet."""
+    requirements, _ = device_wheelhouse.requirements(device_wheelhouse.TARGETS["pi5"])
+    options = "--quiet", "--only-binary=:all:", "--constraint", CONSTRAINTS, "--dest", folder
+    subprocess.run([sys.executable, "-m", "pip", "download", *map(str, options), *requirements], check=True)
     return folder
-
-
-def _with_dependencies(packages: Iterable[str]) -> Iterator[metadata.Distribution]:
-    """The distributions of these packages and of all their dependencies."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    seen: set[str] = set()
-    queue = list(packages)
-    while queue:
-        name = canonicalize_name(queue.pop())
-        if name in seen:
-            continue
-        seen.add(name)
-        distribution = metadata.distribution(name)
-        requirements = map(Requirement, distribution.requires or ())
-        queue += [item.name for item in requirements if not item.marker or item.marker.evaluate({"extra": ""})]
-        yield distribution
-
-
-def _repack(distribution: metadata.Distribution, folder: Path) -> None:
-    """Write the wheel of an installed distribution."""
-    lines = (distribution.read_text("WHEEL") or "").splitlines()
-    tags = [line.removeprefix("Tag: ").split("-") for line in lines if line.startswith("Tag: ")]
-    python, abi, platform = (".".join(dict.fromkeys(parts)) for parts in zip(*tags, strict=True))
-    name = distribution.metadata["Name"].replace("-", "_").replace(".", "_")
-    wheel = folder / f"{name}-{distribution.version}-{python}-{abi}-{platform}.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for file in distribution.files or ():
-            if ".." not in file.parts and file.suffix != ".pyc" and file.name not in {"INSTALLER", "REQUESTED"}:
-                archive.write(Path(str(distribution.locate_file(file))), str(file))
 
 
 def _make_key(path: Path) -> None:

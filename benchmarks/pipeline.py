@@ -14,9 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
-from mnistkit.cli import tables
+from mnistkit.cli import tables, terminal
 
 DEVICE_RUNTIMES = ("--runtime", "litert", "--runtime", "onnxruntime")
 STARTS = 21  # runs of `mnistkit --help`; the median is reported
@@ -83,7 +81,7 @@ def main() -> None:
         for name, result, target, is_met in measurements(Path(folder)):
             status = "met" if is_met else "MISSED"
             grid.add_row(name, result, target, status if target else "")
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 import untrained
 from mnistkit.cli import tables, terminal
@@ -113,7 +112,7 @@ def main() -> None:
             for name in variants:
                 cells = (f"{p50[name]:.1f} µs  {p50[name] / p50['mnistkit']:.2f}" for p50 in latencies)
                 grid.add_row(runtime, name, *cells)
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from rich.console import Console
-
-from mnistkit.cli import tables
+from mnistkit.cli import tables, terminal
 from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset
@@ -56,10 +54,7 @@ CONFIGURATIONS: dict[str, tuple[Callable[[Recipe, Dataset], list[float]], Recipe
     "edge": (train_with_mnistkit, EDGE),
 }
 # Configuration, baseline, and target for the ratio of their times.
-COMPARISONS = (
-    ("cnn", "cnn, plain model.fit", "≤ 1.00"),
-    ("cnn-tuned", "cnn-tuned, not augmented", "≤ 1.25"),
-)
+COMPARISONS = (("cnn", "cnn, plain model.fit", "≤ 1.00"), ("cnn-tuned", "cnn-tuned, not augmented", "≤ 1.25"))
 
 
 def measure(name: str) -> list[float]:
@@ -83,13 +78,13 @@ def main() -> None:
         grid.add_row(baseline, f"{epoch_seconds[baseline]:.2f}", "1.00", "")
         ratio = epoch_seconds[name] / epoch_seconds[baseline]
         grid.add_row(name, f"{epoch_seconds[name]:.2f}", f"{ratio:.2f}", target)
-    Console().print(grid)
+    terminal.show(grid)
 
     grid = tables.table("Time of a complete training", ("recipe",), ("epochs", "in plain epochs of cnn"))
     for recipe in (TUNED, EDGE):
         plain_epochs = recipe.epochs * epoch_seconds[recipe.name] / epoch_seconds["cnn, plain model.fit"]
         grid.add_row(recipe.name, str(recipe.epochs), f"{plain_epochs:.1f}")
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

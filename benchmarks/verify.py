@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 import untrained
 from mnistkit.bundle import Bundle
-from mnistkit.cli import tables
+from mnistkit.cli import tables, terminal
 from mnistkit.data import mnist
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import BATCH
@@ -119,7 +118,7 @@ def main() -> None:
     grid.add_row("verify / fastest hand-written loop", f"{verify / fastest:.2f}", "≤ 1.6")
     grid.add_row("seven artifacts, without imports", f"{seconds:.2f} s", "≤ 3 s")
     grid.add_row("peak RSS, command and workers", f"{megabytes:.0f} MB", "≤ 300 MB")
-    Console().print(grid)
+    terminal.show(grid)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ def pip_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     @contextmanager
     def build_wheel() -> Iterator[Path]:
+        (tmp_path / "mnistkit.whl").touch()
         yield tmp_path / "mnistkit.whl"
 
     requests: list[str] = []

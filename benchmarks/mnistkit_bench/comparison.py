@@ -1,13 +1,6 @@
 """Compares a report with the baseline, an earlier report from the same machine."""
 
-from mnistkit.bench_report import (
-    BenchComparison,
-    BenchReport,
-    Change,
-    Measurement,
-    MeasurementComparison,
-    measurement_name,
-)
+from mnistkit.bench_report import BenchComparison, BenchReport, Change, Measurement, MeasurementComparison
 from mnistkit.core.errors import BenchError
 from mnistkit.core.interval import Interval
 from mnistkit.device.machine import Machine
@@ -42,18 +35,14 @@ def check_baseline(baseline: BenchReport, machine: Machine, fail_over: float, *,
 
 def compare_reports(baseline: BenchReport, current: BenchReport, fail_over: float) -> BenchComparison:
     """Compare the measurements that both reports have; raises RecordError if raw samples are corrupt."""
-    baselines = {_key(measurement): measurement for measurement in baseline.measurements}
-    currents = {_key(measurement): measurement for measurement in current.measurements}
+    baselines = {measurement.name: measurement for measurement in baseline.measurements}
+    currents = {measurement.name: measurement for measurement in current.measurements}
     return BenchComparison(
         fail_over=fail_over,
         baseline_unstable=baseline.is_unstable,
-        measurements=tuple(_compare(baselines[key], currents[key]) for key in currents if key in baselines),
-        missing=tuple(measurement_name(*key) for key in baselines if key not in currents),
+        measurements=tuple(_compare(baselines[name], currents[name]) for name in currents if name in baselines),
+        missing=tuple(name for name in baselines if name not in currents),
     )
-
-
-def _key(measurement: Measurement) -> tuple[str, str, int]:
-    return measurement.artifact, measurement.runtime, measurement.threads
 
 
 def _compare(baseline: Measurement, current: Measurement) -> MeasurementComparison:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from mnistkit.bench_report import BenchReport, measurement_name
+from mnistkit.bench_report import BenchReport, Configuration
 from mnistkit.core import records
 from mnistkit.core.errors import BenchError
 from mnistkit.core.interval import Interval
@@ -20,12 +20,9 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Configuration):
     """An artifact on a runtime that was both verified and measured."""
 
-    artifact: str
-    runtime: str
-    threads: int
     accuracy: float
     difference: float  # accuracy of the artifact minus accuracy of the original model, in percentage points
     p50: float  # microseconds
@@ -39,11 +36,6 @@ class Candidate:
     def interval(self) -> Interval:
         """The 95% CI of the p50; unbounded if unknown."""
         return self.p50_interval or Interval(0.0, math.inf)
-
-    @property
-    def name(self) -> str:
-        """The name of this candidate in messages."""
-        return measurement_name(self.artifact, self.runtime, self.threads)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,14 @@ MIN_UNREPORTED_FRACTION = 0.95  # a smaller fraction of accepted samples is repo
 _STYLES = {"faster": "green", "slower": "bold red", "too few rounds": "yellow", "no measurable difference": ""}
 
 
+def report_output(report: BenchReport) -> list[Table | str]:
+    """The tables and remarks of a report, with those of its comparison if it has one."""
+    output: list[Table | str] = [bench_table(report), *bench_remarks(report)]
+    if report.comparison:
+        output += [comparison_table(report.comparison), *comparison_remarks(report.comparison)]
+    return output
+
+
 def bench_table(report: BenchReport) -> Table:
     """One row for each measurement; at most 90 columns wide."""
     machine = report.machine

@@ -1,9 +1,7 @@
 """The tensors of a layer in float32 and quantized, for both formats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -31,7 +29,7 @@ class QuantParams:
     @classmethod
     def along(
         cls, dtype: DTypeLike, scale: NDArray[np.float32], zero_point: NDArray[np.int64], axis: int, rank: int
-    ) -> QuantParams:
+    ) -> Self:
         """Parameters for a tensor of `rank` dimensions; several scales and zero points lie along `axis`."""
         shape = [1] * rank
         if scale.size > 1:

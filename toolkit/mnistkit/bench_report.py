@@ -1,9 +1,7 @@
 """The record that `bench` writes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from mnistkit.core import records
 from mnistkit.core.interval import Interval
@@ -41,12 +39,23 @@ class RawSamples:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """The measurement of an artifact on a runtime at batch size 1."""
+class Configuration:
+    """An artifact on a runtime with a number of threads."""
 
     artifact: str
     runtime: str
     threads: int
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+        return f"{self.artifact} on {self.runtime}" + (f", {self.threads} threads" if self.threads > 1 else "")
+
+
+@dataclass(frozen=True)
+class Measurement(Configuration):
+    """The measurement of an artifact on a runtime at batch size 1."""
+
     bytes: int  # size of the artifact
     package_bytes: int  # installed size of the runtime's package
     import_ms: float  # import of the runtime, numpy excluded; median over the processes, as are the next two
@@ -61,39 +70,23 @@ class Measurement:
     unstable: tuple[str, ...]  # reasons why this measurement may be unstable
     raw: RawSamples
 
-    @property
-    def name(self) -> str:
-        """The name of this measurement in messages."""
-        return measurement_name(self.artifact, self.runtime, self.threads)
-
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Configuration):
     """An artifact that was not measured on a runtime."""
 
-    artifact: str
-    runtime: str
-    threads: int
     problem: str
     remedy: str
     skipped: bool  # the runtime is not installed
-
-    @property
-    def name(self) -> str:
-        """The name of this measurement in messages."""
-        return measurement_name(self.artifact, self.runtime, self.threads)
 
 
 Change = Literal["faster", "slower", "no measurable difference", "too few rounds"]
 
 
 @dataclass(frozen=True)
-class MeasurementComparison:
+class MeasurementComparison(Configuration):
     """The latency of an artifact on a runtime, compared with the baseline."""
 
-    artifact: str
-    runtime: str
-    threads: int
     baseline_p50: float  # microseconds
     current_p50: float  # microseconds
     ratio: float  # current p50 / baseline p50
@@ -135,12 +128,7 @@ class BenchReport(records.Record, schema="bench", version=1):
         """Whether any measurement may be unstable."""
         return bool(self.unstable) or any(row.unstable for row in self.measurements)
 
-    def without_raw_samples(self) -> BenchReport:
+    def without_raw_samples(self) -> Self:
         """A copy without the raw samples, which take about a megabyte."""
         rows = tuple(replace(row, raw=RawSamples((), (), "", "", "")) for row in self.measurements)
         return replace(self, measurements=rows)
-
-
-def measurement_name(artifact: str, runtime: str, threads: int) -> str:
-    """The name of a measurement in messages."""
-    return f"{artifact} on {runtime}" + (f", {threads} threads" if threads > 1 else "")

@@ -21,9 +21,9 @@ from emulated_pi import launchers, releases, specs
 from emulated_pi.board import Board
 from emulated_pi.releases import RELEASES, ROOT, Release
 from mnistkit.core import files
+from mnistkit.fleet import wheel
 
 BUILD = ROOT / "build" / "pi"
-SOURCES = "toolkit", "export", "benchmarks/mnistkit_bench"
 WHEELS = "base/usr/lib/python3/dist-packages"
 CONSTRAINTS = ROOT / "constraints.txt"
 EXCLUDED_PATHS = "./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*"
@@ -113,8 +113,8 @@ def _install_requirements(release: Release, folder: Path) -> None:
     """Install what `pip install mnistkit[EXTRA]` installs on the board, in the versions of constraints.txt."""
     constraints = "-c", CONSTRAINTS
     if not release.system_packages:
-        with build_wheel() as wheel:
-            _pip(release, folder, *constraints, f"mnistkit[{release.extra}] @ {wheel.as_uri()}")
+        with build_wheel() as path:
+            _pip(release, folder, *constraints, f"mnistkit[{release.extra}] @ {path.as_uri()}")
         return
     # pip does not see Debian's numpy from outside the board, so it must not resolve the dependency on numpy.
     _pip(release, folder, "--no-deps", "tflite-runtime")
@@ -124,8 +124,8 @@ def _install_requirements(release: Release, folder: Path) -> None:
 def _install_mnistkit(release: Release, folder: Path, digest: str) -> None:
     """Replace the installed mnistkit by a wheel of the current sources."""
     (folder / "mnistkit-digest").unlink(missing_ok=True)
-    with build_wheel() as wheel:
-        _pip(release, folder, "--no-deps", "--upgrade", wheel)
+    with build_wheel() as path:
+        _pip(release, folder, "--no-deps", "--upgrade", path)
     (folder / "mnistkit-digest").write_text(digest)
 
 
@@ -133,9 +133,7 @@ def _install_mnistkit(release: Release, folder: Path, digest: str) -> None:
 def build_wheel() -> Iterator[Path]:
     """A mnistkit wheel of the current sources, which exists until the block ends."""
     with tempfile.TemporaryDirectory(prefix="mnistkit-wheel-") as folder:
-        _run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
-        (wheel,) = Path(folder).glob("*.whl")
-        yield wheel
+        yield wheel.build(Path(folder))
 
 
 def _pip(release: Release, folder: Path, *arguments: object) -> None:
@@ -156,13 +154,9 @@ def _userland_digest(release: Release, folder: Path) -> str:
 
 
 def _mnistkit_digest() -> str:
-    """The SHA-256 of all sources of the wheel."""
-    paths = (path for root in SOURCES for path in sorted((ROOT / root).rglob("*")) if path.is_file())
-    parts = [(ROOT / "pyproject.toml").read_bytes()]
-    for path in paths:
-        if "__pycache__" not in path.parts:
-            parts += [str(path.relative_to(ROOT)).encode(), path.read_bytes()]
-    return files.sha256(b"\0".join(parts))
+    """The SHA-256 of mnistkit's wheel; the same sources give the same wheel."""
+    with build_wheel() as path:
+        return files.sha256_of(path)
 
 
 @contextmanager

@@ -1,18 +1,12 @@
 """`mnistkit bench`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.cli import options
 from mnistkit.cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 class Percentage(click.ParamType[float]):
@@ -42,11 +36,7 @@ class Percentage(click.ParamType[float]):
     "--compare", "baseline_path", type=options.PATH, metavar="BASELINE", help="Compare with an earlier --json file."
 )
 @click.option(
-    "--fail-over",
-    type=Percentage(),
-    default="5%",
-    show_default=True,
-    help="Slowdown against BASELINE that counts as a regression.",
+    "--fail-over", type=Percentage(), default="5%", help="Slowdown against BASELINE that counts as a regression."
 )
 @click.option("--across-machines", is_flag=True, help="Compare even if BASELINE was measured on another machine.")
 @options.json_file
@@ -88,14 +78,9 @@ def command(
         comparison.check_baseline(baseline, this_machine(), fail_over, across_machines=across_machines)
     sampling = SamplingOptions(seconds, samples, processes)
     report = runner.bench(open_bundle(bundle), runtimes, sampling, threads, terminal.Terminal())
-    shown: list[RenderableType] = [tables.bench_table(report), *tables.bench_remarks(report)]
-    failed = any(not failure.skipped for failure in report.failures)
-    if baseline:
-        compared = comparison.compare_reports(baseline, report, fail_over)
-        report = replace(report, comparison=compared)
-        shown += [tables.comparison_table(compared), *tables.comparison_remarks(compared)]
-        failed = failed or compared.failed
-    terminal.write_result(report, json_path, *shown)
-    if failed:
+    compared = comparison.compare_reports(baseline, report, fail_over) if baseline else None
+    report = replace(report, comparison=compared)
+    terminal.write_result(report, json_path, *tables.report_output(report))
+    if any(not failure.skipped for failure in report.failures) or (compared and compared.failed):
         ctx.exit(ExitCode.CHECK_FAILED)
     ctx.exit(ExitCode.UNSTABLE if strict and report.is_unstable else ExitCode.OK)

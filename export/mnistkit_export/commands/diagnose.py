@@ -9,9 +9,7 @@ from mnistkit.cli import options
 
 @click.command(short_help="Show the quantization error of each layer.")
 @options.bundle_argument
-@click.option(
-    "--images", type=click.IntRange(1, 1000), default=200, show_default=True, help="Test images to run each model on."
-)
+@click.option("--images", type=click.IntRange(1, 1000), default=200, help="Test images to run each model on.")
 @options.json_file
 def command(bundle: Path, images: int, json_path: Path | None) -> None:
     """Show the quantization error of each layer of a bundle (build/cnn/bundle by default).

@@ -51,6 +51,7 @@ def _parse_labels(context: click.Context, parameter: click.Parameter, value: str
     "--labels",
     callback=_parse_labels,
     default="",
+    show_default=False,
     metavar="NAMES",
     help="Class names, separated by commas, or a file with one name per line. Default: the class numbers.",
 )
@@ -61,23 +62,14 @@ def _parse_labels(context: click.Context, parameter: click.Parameter, value: str
     help="Maximum accuracy drop of int8 on held-out training images, in percentage points; layers are kept in float "
     "until it holds.",
 )
-@click.option(
-    "--calibration-samples",
-    type=click.IntRange(min=1),
-    default=500,
-    show_default=True,
-    help="Training images to calibrate on.",
-)
+@click.option("--calibration-samples", type=click.IntRange(min=1), default=500, help="Training images to calibrate on.")
 @click.option(
     "--calibration-method",
     type=click.Choice(CALIBRATION_METHODS),
     default="minmax",
-    show_default=True,
     help="Calibration method for int8 ONNX (TFLite always uses minmax).",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the calibration images."
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the calibration images.")
 @click.option("--optimize/--no-optimize", default=True, help="Optimize the graph before conversion.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @options.data

@@ -90,11 +90,7 @@ def _rename(layer: Any, layer_class: Any = None) -> Any:
 def _freeze_shapes(layer: Any) -> Any:
     """Copy the layer; replace its computation if the converters would compute shapes or statistics at run time."""
     layers = import_keras().layers
-    calls = {
-        layers.Flatten: _flatten,
-        layers.Normalization: _normalize,
-        layers.UnitNormalization: _unit_normalize,
-    }
+    calls = {layers.Flatten: _flatten, layers.Normalization: _normalize, layers.UnitNormalization: _unit_normalize}
     layer_class: Any = type(layer)
     # Flatten also transposes if channels come first.
     if layer_class in calls and getattr(layer, "data_format", "") != "channels_first":

@@ -40,11 +40,7 @@ def to_layer_specs(model: KerasModel) -> list[LayerSpec] | None:
     rebuilt = rebuild(unshaped, tuple(model.inputs[0].shape[1:]), model.name)
     return [
         LayerSpec(
-            type(layer),
-            layer.get_config(),
-            spec.weights,
-            tuple(layer.input.shape[1:]),
-            tuple(layer.output.shape[1:]),
+            type(layer), layer.get_config(), spec.weights, tuple(layer.input.shape[1:]), tuple(layer.output.shape[1:])
         )
         for layer, spec in zip(rebuilt.layers, unshaped, strict=True)
     ]

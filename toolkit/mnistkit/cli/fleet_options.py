@@ -49,11 +49,9 @@ def fleet(command: Command) -> Command:
         if bool(hosts) == bool(inventory):
             problem = "--host and --inventory are both given" if hosts else "no boards are given"
             raise OptionError(problem, "pass either --host or --inventory")
-        from mnistkit.fleet.inventory import Boards
-        from mnistkit.fleet.run import Fleet
+        from mnistkit.fleet.inventory import Fleet
 
-        boards = Boards(hosts, inventory, only)
-        command(*arguments, fleet=Fleet(boards, wheel, wheelhouse, results_dir), **options)
+        command(*arguments, fleet=Fleet(hosts, inventory, only, wheel, wheelhouse, results_dir), **options)
 
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_fleet)
 

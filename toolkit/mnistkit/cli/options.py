@@ -76,25 +76,18 @@ margin = click.option(
     "--margin",
     type=FiniteRange(0, 100, min_open=True),
     default=0.2,
-    show_default=True,
     help="Margin of non-inferiority, in percentage points.",
 )
 allow_inconclusive = click.option(
     "--allow-inconclusive", is_flag=True, help="Exit with 0 if a verdict is INCONCLUSIVE."
 )
 limit = click.option("--limit", type=click.IntRange(1), metavar="N", help="Evaluate a stratified sample of N images.")
-sample_seed = click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the --limit sample."
-)
+sample_seed = click.option("--seed", type=click.IntRange(0), default=1, help="Seed of the --limit sample.")
 strict = click.option("--strict", is_flag=True, help="Exit with 4 if a measurement may be unstable.")
 
 _SAMPLING = (
     click.option(
-        "--seconds",
-        type=FiniteRange(0.1, 300),
-        default=1.5,
-        show_default=True,
-        help="Time to measure each artifact, in seconds.",
+        "--seconds", type=FiniteRange(0.1, 300), default=1.5, help="Time to measure each artifact, in seconds."
     ),
     click.option(
         "--samples",
@@ -107,15 +100,10 @@ _SAMPLING = (
         type=click.IntRange(1, 100),
         metavar="N",
         default=4,
-        show_default=True,
         help="Processes to measure each artifact in, one after the other.",
     ),
     click.option(
-        "--threads",
-        type=ThreadCounts(),
-        default="1",
-        show_default=True,
-        help="Thread counts to measure with, separated by commas.",
+        "--threads", type=ThreadCounts(), default="1", help="Thread counts to measure with, separated by commas."
     ),
 )
 

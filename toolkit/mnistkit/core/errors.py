@@ -46,11 +46,7 @@ class StorageError(MnistkitError):
 
 
 class MissingExtraError(MnistkitError):
-    """A package that is not installed; the remedy is the pip command for it."""
-
-
-class UnsupportedPythonError(MnistkitError):
-    """A package that has no wheel for this Python."""
+    """A package that is not installed; the remedy is the pip command for it, or that this Python has no wheel."""
 
 
 class SessionError(MnistkitError):

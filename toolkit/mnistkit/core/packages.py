@@ -3,16 +3,16 @@
 import platform
 import sys
 
-from mnistkit.core.errors import MissingExtraError, MnistkitError, UnsupportedPythonError
+from mnistkit.core.errors import MissingExtraError
 from mnistkit.core.python_versions import NEWEST_FOR_TENSORFLOW
 
 
-def missing_package(name: str, extra: str) -> MnistkitError:
+def missing_package(name: str, extra: str) -> MissingExtraError:
     """The error for a package that is not installed: the pip command, or that this Python has no wheel for it."""
     running = sys.version_info[:2]
     if extra == "train" and running > NEWEST_FOR_TENSORFLOW:
         newest = ".".join(map(str, NEWEST_FOR_TENSORFLOW))
-        return UnsupportedPythonError(
+        return MissingExtraError(
             f"{name} is not installed, and TensorFlow has no wheel for Python {running[0]}.{running[1]}",
             f"train and export with Python {newest}; verify and bench work with this one",
         )

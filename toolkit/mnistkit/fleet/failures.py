@@ -25,16 +25,8 @@ UNREACHABLE = (
         "login refused: permission denied",
         "check the user, and copy your key to the board with 'ssh-copy-id'",
     ),
-    (
-        r"Could not resolve hostname",
-        "host name not found",
-        "check the name, and that the board is in this network",
-    ),
-    (
-        r"Connection refused",
-        "connection refused",
-        "start the SSH server on the board, or check the port",
-    ),
+    (r"Could not resolve hostname", "host name not found", "check the name, and that the board is in this network"),
+    (r"Connection refused", "connection refused", "start the SSH server on the board, or check the port"),
     (
         r"during banner|Connection timed out|Operation timed out|No route to host|Host is down|is unreachable",
         "no response",
@@ -48,11 +40,7 @@ FAILED = (
         "disk is full",
         "free some space on the board, or set mnistkit_folder in an inventory to a larger disk",
     ),
-    (
-        r"Read-only file system",
-        "disk is read-only",
-        "check 'dmesg' on the board: a worn-out SD card becomes read-only",
-    ),
+    (r"Read-only file system", "disk is read-only", "check 'dmesg' on the board: a worn-out SD card becomes read-only"),
     (
         r"ensurepip is not|No module named '?(?:venv|ensurepip)",
         "Python can't create a virtual environment",

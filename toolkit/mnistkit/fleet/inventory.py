@@ -13,26 +13,29 @@ FAILED = "@failed"
 
 
 @dataclass(frozen=True)
-class Boards:
-    """The boards to use: either hosts or an inventory, limited by a pattern."""
+class Fleet:
+    """The boards of a run, either hosts or an inventory, and what is installed on them."""
 
     hosts: tuple[str, ...] = ()  # as for ssh: host or user@host, with an optional :port
     inventory: Path | None = None
     only: str | None = None  # an Ansible host pattern, or "@failed": the boards that failed in the last run
+    wheel: Path | None = None  # None: built from the running mnistkit
+    wheelhouse: Path | None = None  # folder of wheels; None: pip on the board uses its own index
+    results_dir: Path | None = None
 
 
-def arguments(boards: Boards, folder: Path, failed: tuple[str, ...]) -> list[str]:
+def arguments(fleet: Fleet, folder: Path, failed: tuple[str, ...]) -> list[str]:
     """Ansible's arguments that select the boards; writes an inventory of the hosts to `folder`.
 
     Raises OptionError if a host is invalid or `only` is "@failed" and no board failed, StorageError if the inventory
     does not exist.
     """
-    if boards.inventory is not None and not boards.inventory.exists():
-        raise StorageError(f"inventory not found: {boards.inventory}", "check the path")
-    inventory = boards.inventory or _write(boards.hosts, folder / "hosts.json")
-    if boards.only == FAILED and not failed:
+    if fleet.inventory is not None and not fleet.inventory.exists():
+        raise StorageError(f"inventory not found: {fleet.inventory}", "check the path")
+    inventory = fleet.inventory or _write(fleet.hosts, folder / "hosts.json")
+    if fleet.only == FAILED and not failed:
         raise OptionError("no board failed in the last run", "run without --only")
-    pattern = ",".join(failed) if boards.only == FAILED else boards.only
+    pattern = ",".join(failed) if fleet.only == FAILED else fleet.only
     # The comma is needed: Ansible may take a pattern without one for the name of a file.
     return ["--inventory", str(inventory.resolve()), *(["--limit", f"{pattern},"] if pattern else [])]
 

@@ -12,7 +12,7 @@ from mnistkit.core.errors import MnistkitError, RecordError, StorageError
 from mnistkit.core.packages import installed_versions
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.fleet import inventory, last_run, playbook, wheel
-from mnistkit.fleet.inventory import Boards
+from mnistkit.fleet.inventory import Fleet
 from mnistkit.fleet.report import Action, FleetReport, Host, spread
 from mnistkit.runtimes import RUNTIMES, runtime_versions
 from mnistkit.verify import predictions
@@ -21,16 +21,6 @@ from mnistkit.verify.report import compare_predictions, evaluate
 
 RUN_AGAIN = "run again, with no other run on that board at the same time"
 ACTIVITIES = {"deploy": "deploying to", "verify": "verifying on", "bench": "measuring on"}
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The boards of a run, the wheels to install on them, and the folder for their results."""
-
-    boards: Boards
-    wheel: Path | None = None  # None: built from the running mnistkit
-    wheelhouse: Path | None = None  # folder of wheels; None: pip on the board uses its own index
-    results_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +69,7 @@ def verify(
 
 
 def bench(
-    bundle: Bundle,
-    fleet: Fleet,
-    runtimes: tuple[str, ...],
-    arguments: list[str],
-    progress: Progress = SILENT,
+    bundle: Bundle, fleet: Fleet, runtimes: tuple[str, ...], arguments: list[str], progress: Progress = SILENT
 ) -> FleetReport:
     """Measure the bundle on the boards, with these arguments of `mnistkit bench`.
 
@@ -106,7 +92,7 @@ def _run(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = fleet.results_dir.resolve() if fleet.results_dir else folder / "results"
-        selection = inventory.arguments(fleet.boards, folder, last_run.load_last_run())
+        selection = inventory.arguments(fleet, folder, last_run.load_last_run())
         variables: dict[str, str | list[str]] = {  # documented in roles/board/defaults/main.yml
             "mnistkit_action": action,
             "mnistkit_options": options,

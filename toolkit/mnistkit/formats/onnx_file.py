@@ -1,9 +1,7 @@
 """Reads and writes .onnx files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -23,7 +21,7 @@ class OnnxFile:
     model: Any  # a ModelProto
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> OnnxFile:
+    def from_bytes(cls, content: bytes) -> Self:
         """Parse a file."""
         return cls(_import_onnx().load_from_string(content))
 

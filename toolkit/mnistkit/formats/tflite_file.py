@@ -1,9 +1,7 @@
 """Reads and writes .tflite files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,7 +32,7 @@ class TfliteFile:
     model: Any  # a ModelT, the schema's tree of objects
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> TfliteFile:
+    def from_bytes(cls, content: bytes) -> Self:
         """Parse a file."""
         return cls(_import_schema().ModelT.InitFromPackedBuf(content, 0))
 

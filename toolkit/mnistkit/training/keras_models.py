@@ -1,12 +1,10 @@
 """Keras models: import of Keras without log output, safe loading, prediction, and counts of parameters and MACs."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +13,7 @@ from mnistkit.core import files
 from mnistkit.core.errors import ModelError, one_line
 from mnistkit.core.native_output import suppress_output
 from mnistkit.core.packages import missing_package
-
-if TYPE_CHECKING:
-    from mnistkit.data.dataset import Dataset
+from mnistkit.data.dataset import Dataset
 
 SIGNATURES = {b"PK\x03\x04": ".keras", b"\x89HDF\r\n\x1a\n": ".h5"}  # first bytes of a file
 SUFFIXES = {".keras": (".keras",), ".h5": (".h5", ".hdf5")}  # Keras chooses the reader by the suffix

@@ -4,11 +4,9 @@ Layers are named as in `keras.layers` and have the same arguments. The input (ra
 classes come from the data set.
 """
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from mnistkit.core.errors import RecipeError
 
@@ -86,7 +84,7 @@ class Recipe:
         batch_size: int | None = None,
         optimizer: str | None = None,
         validation: Validation | None = None,
-    ) -> Recipe:
+    ) -> Self:
         """The recipe with other values; raises RecipeError if a value is out of range."""
         _check_range("--epochs", epochs, MAX_EPOCHS)
         _check_range("--batch-size", batch_size, MAX_BATCH_SIZE)

@@ -34,7 +34,7 @@ class Parity:
     confusion: tuple[tuple[int, ...], ...]  # number of images by true class and class predicted by the artifact
     verdict: Verdict
     reason: str  # for the verdict; empty if it is PASS
-    required_images: int | None  # sample size that would decide an INCONCLUSIVE; None if there is none
+    required_images: int | None  # sample size that would decide an INCONCLUSIVE; None if no size would
 
 
 @dataclass(frozen=True)

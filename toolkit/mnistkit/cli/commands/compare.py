@@ -1,16 +1,10 @@
 """`mnistkit compare`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.cli import exit_codes, options
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 @click.command(short_help="Compare two saved prediction files.")
@@ -42,9 +36,8 @@ def command(
     from mnistkit.verify.report import compare_predictions
 
     comparison = compare_predictions(predictions.load(first), predictions.load(second), margin)
-    shown: list[RenderableType] = [tables.comparison_table(comparison), *tables.comparison_remarks(comparison)]
-    if show_flips:
-        flips = [(tables.row_name(row), flip) for row in comparison.artifacts for flip in row.flips]
-        shown.append(tables.flips_table(flips) if flips else tables.NO_FLIPS)
-    terminal.write_result(comparison, json_path, *shown)
+    flips = [(tables.row_name(row), flip) for row in comparison.artifacts for flip in row.flips]
+    shown = [tables.flips_table(flips) if flips else tables.NO_FLIPS] if show_flips else []
+    table, remarks = tables.comparison_table(comparison), tables.comparison_remarks(comparison)
+    terminal.write_result(comparison, json_path, table, *remarks, *shown)
     ctx.exit(exit_codes.of_verdict(comparison.verdict, allow_inconclusive=allow_inconclusive))

@@ -27,8 +27,8 @@ def fetch() -> None:
 
 
 @command.command(short_help="Show images and their labels.")
-@click.option("--index", default=0, show_default=True, help="Index of the first image.")
-@click.option("--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of images.")
+@click.option("--index", default=0, help="Index of the first image.")
+@click.option("--count", type=click.IntRange(1, 1000), default=1, help="Number of images.")
 @click.option("--test", is_flag=True, help="Show test images instead of training images.")
 @click.option("--png", type=options.PATH, metavar="FILE", help="Write the images to FILE as a PNG instead.")
 @options.data

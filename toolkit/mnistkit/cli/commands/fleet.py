@@ -13,7 +13,7 @@ from mnistkit.cli.fleet_options import fleet as fleet_options
 from mnistkit.cli.fleet_options import write_report
 
 if TYPE_CHECKING:
-    from mnistkit.fleet.run import Fleet
+    from mnistkit.fleet.inventory import Fleet
 
 
 @click.group(short_help="Deploy, verify and bench on boards over SSH.")

@@ -9,7 +9,7 @@ from mnistkit.cli import options
 
 @click.command(short_help="Classify a test image.")
 @click.argument("model", type=options.PATH, default=options.WORKSPACE / "model.keras", metavar="[MODEL|BUNDLE]")
-@click.option("--index", default=0, show_default=True, help="Index of the test image.")
+@click.option("--index", default=0, help="Index of the test image.")
 @click.option("--artifact", metavar="NAME", help="Artifact of the bundle to use. Default: its first artifact.")
 @options.data
 def command(model: Path, index: int, artifact: str | None, data: Path | None) -> None:

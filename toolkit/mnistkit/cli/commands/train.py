@@ -9,7 +9,7 @@ from mnistkit.training import recipes
 
 
 @click.command(short_help="Train a recipe on MNIST or your own images.")
-@click.option("--recipe", default=recipes.DEFAULT, show_default=True, help="Recipe to train.")
+@click.option("--recipe", default=recipes.DEFAULT, help="Recipe to train.")
 @click.option("--epochs", type=int, help="Number of epochs. Default: the recipe's.")
 @click.option("--batch-size", type=int, help="Number of images per training step. Default: the recipe's.")
 @click.option(
@@ -26,7 +26,6 @@ from mnistkit.training import recipes
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
     default=1,
-    show_default=True,
     help="Seed of initial weights, shuffling, dropout and augmentation.",
 )
 @click.option("--init-from", type=options.PATH, metavar="MODEL", help="Continue training from MODEL (.keras or .h5).")

@@ -1,16 +1,10 @@
 """`mnistkit verify`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.cli import exit_codes, options
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 @click.command(short_help="Verify that exported models match the original's accuracy.")
@@ -63,12 +57,10 @@ def command(
     run = predictions.run_artifacts(opened, evaluation, runtimes, limit, seed, terminal.Terminal())
     report = evaluate(run, margin)
     flips = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
-    shown: list[RenderableType] = [tables.verify_table(report), *tables.remarks(report)]
-    if show_flips:
-        shown += tables.show_flips(flips, evaluation.images)
+    shown = tables.show_flips(flips, evaluation.images) if show_flips else []
     if save_predictions:  # before anything else can fail: they took the longest to compute
         predictions.save(save_predictions, run)
-    terminal.write_result(report, json_path, *shown)
+    terminal.write_result(report, json_path, tables.verify_table(report), *tables.remarks(report), *shown)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
     if png and flips:

@@ -1,17 +1,10 @@
 """`mnistkit wheelhouse`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.cli import options
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 # Repeated here so that --help imports nothing; a test compares them with mnistkit.device.wheelhouse.
 TARGETS = "pi3", "pi4", "pi5", "pi-32bit"
@@ -28,9 +21,7 @@ PYTHONS = "3.11", "3.13"
     help="Python of the board (repeatable): 3.11 on Raspberry Pi OS bookworm, 3.13 on trixie. Default: every "
     "supported version.",
 )
-@click.option(
-    "--out", type=options.PATH, default=Path("wheelhouse"), show_default=True, help="Folder to write the wheels to."
-)
+@click.option("--out", type=options.PATH, default=Path("wheelhouse"), help="Folder to write the wheels to.")
 def command(target: str, pythons: tuple[str, ...], out: Path) -> None:
     """Download the wheels that an offline board needs, for 'mnistkit fleet deploy --wheelhouse'.
 
@@ -38,23 +29,17 @@ def command(target: str, pythons: tuple[str, ...], out: Path) -> None:
     pi3, pi4 and pi5 are boards with a 64-bit system.
     """
     from mnistkit.cli import terminal
+    from mnistkit.cli.tables import kilobytes, table
     from mnistkit.device import wheelhouse
 
     board = wheelhouse.TARGETS[target]
     wheels = wheelhouse.fetch(board, pythons or board.pythons, out, terminal.Terminal())
-    terminal.show(_wheels_table(wheels), f"wheels written to {out}")
-    for package in board.system_packages:
-        terminal.show(f"no wheel for {package}: on the board, run 'sudo apt install python3-{package}'")
-
-
-def _wheels_table(wheels: Sequence[Path]) -> Table:
-    """A row for each wheel, and the total size."""
-    from mnistkit.cli.tables import kilobytes, table
-
-    grid = table("", ("wheel",), ("kB",))
     sizes = [wheel.stat().st_size for wheel in wheels]
+    grid = table("", ("wheel",), ("kB",))
     for wheel, size in zip(wheels, sizes, strict=True):
         grid.add_row(wheel.name, kilobytes(size))
     grid.add_section()
     grid.add_row("total", kilobytes(sum(sizes)))
-    return grid
+    terminal.show(grid, f"wheels written to {out}")
+    for package in board.system_packages:
+        terminal.show(f"no wheel for {package}: on the board, run 'sudo apt install python3-{package}'")

@@ -1,16 +1,11 @@
 """Results as text and rich tables. The modules of this package only format: they read and write nothing."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from mnistkit.bench_report import Failure
-    from mnistkit.verify.parity import Parity
+from mnistkit.bench_report import Failure
+from mnistkit.verify.parity import Parity
 
 UNSTABLE = "*"  # marks a measurement that may be unstable
 _STYLES = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}

@@ -49,9 +49,7 @@ def _verify_table(report: FleetReport) -> Table:
 
 def _bench_table(report: FleetReport) -> Table:
     grid = table(
-        _title(report, "Measured on"),
-        ("board", "CPU", "fastest artifact", "runtime"),
-        ("p50 µs", "seconds", "status"),
+        _title(report, "Measured on"), ("board", "CPU", "fastest artifact", "runtime"), ("p50 µs", "seconds", "status")
     )
     for host in report.hosts:
         rows = host.bench.measurements if host.bench else ()

@@ -1,15 +1,10 @@
 """Images and their classifications as text for a terminal."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from mnistkit.verify.classify import Classification
+from mnistkit.verify.classify import Classification
 
 SHADES = " ░▒▓█"
 BAR_WIDTH = 50  # characters, for a probability of 1

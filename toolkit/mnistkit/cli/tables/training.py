@@ -1,18 +1,13 @@
 """Recipes, networks and training runs as text and tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from mnistkit.cli.tables import percent, table
-
-if TYPE_CHECKING:
-    from mnistkit.training.keras_models import LayerSummary
-    from mnistkit.training.recipes import Recipe
-    from mnistkit.training.train import TrainingRun
+from mnistkit.training.keras_models import LayerSummary
+from mnistkit.training.recipes import Recipe
+from mnistkit.training.train import TrainingRun
 
 _VALIDATION = {
     "none": "no images held out",

@@ -1,31 +1,25 @@
 """The results of `verify` and `compare`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mnistkit.cli.tables import percent, points, table, verdict
 from mnistkit.cli.tables.images import blocks
 from mnistkit.verify.paired import MAX_REQUIRED_IMAGES
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from mnistkit.verify.parity import Flip, Parity
-    from mnistkit.verify.report import ArtifactComparison, PredictionsComparison, UnmatchedArtifact, VerifyReport
+from mnistkit.verify.parity import Flip, Parity
+from mnistkit.verify.report import ArtifactComparison, PredictionsComparison, UnmatchedArtifact, VerifyReport
 
 NO_FLIPS = "no regressions or fixes"
 MAX_TERMINAL_IMAGES = 10
 MAX_PNG_IMAGES = 100
 PARITY_COLUMNS = "difference", "95% CI lower", "flips", "verdict"
 
-NamedFlips = Sequence[tuple[str, "Flip"]]  # flips, each with the names of its artifact and runtime
+NamedFlips = Sequence[tuple[str, Flip]]  # flips, each with the names of its artifact and runtime
 
 
 def verify_table(report: VerifyReport) -> Table:
