@@ -1,12 +1,14 @@
-"""What our export is worth: the CNN's artifacts beside what the converters make of it by default, as ratios.
+"""Compare the latency and size of exported artifacts with those of the converters' default output, for the CNN.
 
 python benchmarks/export.py
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import untrained
 from mnistkit.cli import tables, terminal
@@ -20,81 +22,85 @@ from mnistkit_bench.runner import measure
 from mnistkit_export import calibration
 
 SECONDS = 5.0
-TARGETS = {"model.float32.tflite": 0.9, "model.int8.tflite": 0.9, "model.float32.onnx": 0.9}
+MAX_RATIOS = {"model.float32.tflite": 0.9, "model.int8.tflite": 0.9, "model.float32.onnx": 0.9}
+
+Images = NDArray[np.float32]
 
 
-def tflite(model: KerasModel, images: Any, path: Path) -> None:
-    """As TensorFlow's guide converts a Keras model."""
+def convert_to_tflite(model: KerasModel, calibration_images: Images | None, path: Path) -> None:
+    """Convert as TensorFlow's guide does; quantize if there are calibration images."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if images is not None:
+    if calibration_images is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
+        converter.representative_dataset = lambda: ([image[None]] for image in calibration_images)
     path.write_bytes(converter.convert())
 
 
-def onnx(model: KerasModel, images: Any, path: Path) -> None:
-    """As tf2onnx and onnxruntime convert and quantize it without options."""
+def convert_to_onnx(model: KerasModel, calibration_images: Images | None, path: Path) -> None:
+    """Convert with tf2onnx's default options; quantize with onnxruntime's if there are calibration images."""
     import tensorflow as tf
     import tf2onnx
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped
-        def __init__(self) -> None:
-            self.images: Iterator[Any] = iter(images)
-
-        def get_next(self) -> dict[str, Any] | None:
-            image = next(self.images, None)
-            return None if image is None else {"image": image[None]}
-
-    plain = path if images is None else path.with_name("plain.onnx")
+    float32_path = path if calibration_images is None else path.with_name("float32.onnx")
     signature = [tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")]
     function = tf.function(lambda image: model(image, training=False))
-    tf2onnx.convert.from_function(function, input_signature=signature, output_path=str(plain))
-    if images is not None:
-        quantize_static(plain, path, Reader())
+    tf2onnx.convert.from_function(function, input_signature=signature, output_path=str(float32_path))
+    if calibration_images is None:
+        return
+
+    inputs = iter([{"image": image[None]} for image in calibration_images])
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped
+        def get_next(self) -> dict[str, Images] | None:
+            return next(inputs, None)
+
+    quantize_static(float32_path, path, Reader())
 
 
-CONVERTERS: dict[str, Callable[[KerasModel, Any, Path], None]] = {"tflite": tflite, "onnx": onnx}
+Convert = Callable[[KerasModel, Images | None, Path], None]
+CONVERTERS: dict[str, Convert] = {"tflite": convert_to_tflite, "onnx": convert_to_onnx}
 
 
-def defaults(data: Dataset, folder: Path) -> dict[str, Path]:
-    """The CNN as the converters make it, by the names that our artifacts have."""
+def convert_with_defaults(data: Dataset, folder: Path) -> dict[str, Path]:
+    """Convert the CNN with the converters' default options: file by name of the artifact that it compares with."""
     model = untrained.network("cnn", data)
     images = calibration.choose(data, 0).images
-    made = {}
+    paths = {}
     folder.mkdir()
     for format, convert in CONVERTERS.items():
-        for quantization, given in (("float32", None), ("int8", images)):
+        for quantization, calibration_images in (("float32", None), ("int8", images)):
             name = f"model.{quantization}.{format}"
-            made[name] = folder / name
+            paths[name] = folder / name
             with suppress_output(1, 2):
-                convert(model, given, made[name])
-    return made
+                convert(model, calibration_images, paths[name])
+    return paths
 
 
 def main() -> None:
-    """Print the ratios."""
+    """Print the latencies, their ratios, and the sizes."""
     data = mnist.load()
     with tempfile.TemporaryDirectory() as scratch:
         bundle = untrained.bundle("cnn", data, Path(scratch))
-        theirs = defaults(data, Path(scratch) / "defaults")
-        ours = {name: bundle.path / name for name in theirs}
+        defaults = convert_with_defaults(data, Path(scratch) / "defaults")
+        exported = {name: bundle.path / name for name in defaults}
         test_set = bundle.file(bundle.manifest.test_set)
-        paths = [*theirs.values(), *ours.values()]
+        paths = [*defaults.values(), *exported.values()]
         jobs = [Job(path, default_for(path.suffix[1:]), test_set) for path in paths]
         rows, _ = measure(jobs, SamplingOptions(SECONDS), progress=terminal.Terminal())
         sizes = {path: path.stat().st_size for path in paths}
     medians = {row.job.artifact: row.median_latency() for row in rows}
 
-    columns = "default µs", "ours µs", "ratio", "target", "default kB", "ours kB"
-    grid = tables.table("Latency of one image, p50, and size", ("artifact",), columns)
-    for name, default in theirs.items():
-        own = ours[name]
-        latency = f"{medians[default]:.1f}", f"{medians[own]:.1f}", f"{medians[own] / medians[default]:.3f}"
-        target = f"≤ {TARGETS[name]:.2f}" if name in TARGETS else ""
-        grid.add_row(name, *latency, target, *(tables.kilobytes(sizes[path]) for path in (default, own)))
+    columns = "default µs", "mnistkit µs", "ratio", "target", "default kB", "mnistkit kB"
+    grid = tables.table("Latency (p50) and size", ("artifact",), columns)
+    for name, default in defaults.items():
+        artifact = exported[name]
+        ratio = medians[artifact] / medians[default]
+        latencies = f"{medians[default]:.1f}", f"{medians[artifact]:.1f}", f"{ratio:.3f}"
+        target = f"≤ {MAX_RATIOS[name]:.2f}" if name in MAX_RATIOS else ""
+        grid.add_row(name, *latencies, target, *(tables.kilobytes(sizes[path]) for path in (default, artifact)))
     terminal.show(grid)
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -164,9 +164,9 @@ def network(folder: Path) -> Iterator[Network]:
             board.cut_power()
 
 
-def wheelhouse(folder: Path) -> Path:
-    """Download the wheels of mnistkit's dependencies on a device, for this machine, so that boards need no internet."""
-    requirements, _ = device_wheelhouse.requirements(device_wheelhouse.TARGETS["pi5"])
+def wheelhouse(folder: Path, extra: str = "device") -> Path:
+    """Download the wheels of mnistkit's dependencies, for this machine, so that boards need no internet."""
+    requirements, _ = device_wheelhouse.requirements(replace(device_wheelhouse.TARGETS["pi5"], extra=extra))
     options = "--quiet", "--only-binary=:all:", "--constraint", CONSTRAINTS, "--dest", folder
     subprocess.run([sys.executable, "-m", "pip", "download", *map(str, options), *requirements], check=True)
     return folder

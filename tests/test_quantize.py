@@ -62,9 +62,9 @@ def verify(mnistkit: Cli, bundle: Path, margin: float) -> dict[str, str]:
     return {row["artifact"]: row["parity"]["verdict"] for row in rows}
 
 
-def test_diagnose_finds_the_fragile_layers(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
-    options = ("--out", tmp_path / "b", "--quantize", "float32", "--quantize", "int8")
-    assert mnistkit("export", fragile, *options).code == 0
+def test_diagnose_finds_the_fragile_layers(mnistkit: Cli, fragile: Path, few_digits: Path, tmp_path: Path) -> None:
+    paths = ("--data", few_digits, "--out", tmp_path / "b")
+    assert mnistkit("export", fragile, *paths, "--quantize", "float32", "--quantize", "int8").code == 0
     assert verify(mnistkit, tmp_path / "b", MARGIN) == {
         "model.float32.tflite": "PASS",
         "model.int8.tflite": "FAIL",
@@ -94,22 +94,25 @@ def test_accuracy_control_keeps_only_fragile_layers_in_float(mnistkit: Cli, frag
 
 
 def test_accuracy_control_keeps_no_layer_in_float_if_the_target_is_met(
-    mnistkit: Cli, workspace: Path, tmp_path: Path
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path
 ) -> None:
+    paths = ("--data", few_digits, "--out", tmp_path / "b")
     options = ("--quantize", "int8", "--format", "tflite", "--max-drop", MAX_DROP)
-    assert mnistkit("export", workspace / "model.keras", "--out", tmp_path / "b", *options).code == 0
+    assert mnistkit("export", workspace / "model.keras", *paths, *options).code == 0
     (artifact,) = open_bundle(tmp_path / "b").manifest.artifacts
     assert artifact.accuracy_control is not None
     assert artifact.accuracy_control.float_layers == ()
 
 
-def test_accuracy_control_continues_until_the_target_is_met(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
+def test_accuracy_control_continues_until_the_target_is_met(
+    mnistkit: Cli, fragile: Path, few_digits: Path, tmp_path: Path
+) -> None:
     model = keras_models.load(fragile)
     last = model.layers[-1]
     kernel, bias = last.get_weights()
     last.set_weights([kernel * 1e-3, bias * 1e-3])  # makes all probabilities equal in 8 bits
     keras_models.save(model, tmp_path / "model.keras")
-    options = ("--quantize", "int8", "--format", "tflite", "--max-drop", 0.1)
+    options = ("--data", few_digits, "--quantize", "int8", "--format", "tflite", "--max-drop", 0.1)
     assert mnistkit("export", tmp_path / "model.keras", *options).code == 0
     for artifact in open_bundle(tmp_path / "bundle").manifest.artifacts:
         assert artifact.accuracy_control is not None

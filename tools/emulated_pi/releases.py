@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -48,27 +48,30 @@ class Release:
         return *tags, f"manylinux2014_{self.machine}"
 
 
-ARM64 = "arm64", "aarch64", 64
-RELEASES = {
-    release.name: release
-    for release in (
-        Release("bookworm", "bookworm", *ARM64, "3.11", 36, "qemu-aarch64", "device"),
-        Release("trixie", "trixie", *ARM64, "3.13", 41, "qemu-aarch64", "device"),
-        Release(
-            "bookworm-armhf",
-            "bookworm",
-            "armhf",
-            "armv7l",
-            32,
-            "3.11",
-            36,
-            "qemu-arm",
-            "tflite-runtime",
-            ("python3-numpy", "libatomic1"),
-            cpu="cortex-a7",
-        ),
-    )
-}
+_BOOKWORM = Release(
+    name="bookworm",
+    suite="bookworm",
+    architecture="arm64",
+    machine="aarch64",
+    bits=64,
+    python="3.11",
+    glibc=36,
+    emulator="qemu-aarch64",
+    extra="device",
+)
+_TRIXIE = replace(_BOOKWORM, name="trixie", suite="trixie", python="3.13", glibc=41)
+_BOOKWORM_32_BIT = replace(
+    _BOOKWORM,
+    name="bookworm-armhf",
+    architecture="armhf",
+    machine="armv7l",
+    bits=32,
+    emulator="qemu-arm",
+    extra="tflite-runtime",
+    system_packages=("python3-numpy", "libatomic1"),
+    cpu="cortex-a7",
+)
+RELEASES = {release.name: release for release in (_BOOKWORM, _TRIXIE, _BOOKWORM_32_BIT)}
 
 
 def requirements(*extras: str) -> list[str]:

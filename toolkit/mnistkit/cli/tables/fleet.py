@@ -105,7 +105,7 @@ def _reasons(host: Host) -> Iterator[str]:
 def _bench_reasons(report: BenchReport) -> Iterator[str]:
     yield from map(failure_line, report.failures)
     unstable = [*report.unstable, *(reason for row in report.measurements for reason in row.unstable)]
-    yield from (f"{UNSTABLE} {reason}" for reason in dict.fromkeys(unstable))
+    yield from (f"{UNSTABLE} WARNING: the result may be unstable: {reason}" for reason in dict.fromkeys(unstable))
 
 
 def _title(report: FleetReport, activity: str) -> str:
