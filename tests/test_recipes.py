@@ -117,8 +117,8 @@ def test_validation_metrics_are_recorded_and_plotted(mnistkit: Cli, few_digits: 
     assert "val_accuracy" in outcome.err
     history = records.read(tmp_path / "history.json", History, "")
     run = records.read(tmp_path / "run.json", TrainingRun, "")
-    assert {len(values) for values in history.figures.values()} == {2}
-    assert run.validation_accuracy == history.figures["val_accuracy"][-1]
+    assert {len(values) for values in history.metrics.values()} == {2}
+    assert run.validation_accuracy == history.metrics["val_accuracy"][-1]
     assert (run.validation, run.optimizer, run.published) == ("first", "adam", None)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -156,7 +156,7 @@ def test_training_continues_from_a_model(
     outcome = mnistkit("train", "--recipe", "mlp-128x2", "--init-from", first / "model.keras", *options)
     assert outcome.code == 0
     before, after = (records.read(folder / "history.json", History, "") for folder in (first, second))
-    assert after.figures["loss"][0] < before.figures["loss"][0]
+    assert after.metrics["loss"][0] < before.metrics["loss"][0]
     run = records.read(second / "run.json", TrainingRun, "")
     assert (run.optimizer, run.init_from_sha256) == ("adagrad", files.sha256_of(first / "model.keras"))
 

@@ -26,9 +26,9 @@ def test_training_records_settings_metrics_and_accuracy(trained: Path, few_digit
     assert run.data_sha256 == data.digest
     assert run.init_from_sha256 is None
     assert {"python", "tensorflow", "keras", "mnistkit"} <= run.versions.keys()
-    assert {name: len(values) for name, values in history.figures.items()} == {"accuracy": 2, "loss": 2}
+    assert {name: len(values) for name, values in history.metrics.items()} == {"accuracy": 2, "loss": 2}
     assert len(history.seconds) == 2
-    assert history.figures["loss"][1] < history.figures["loss"][0]
+    assert history.metrics["loss"][1] < history.metrics["loss"][0]
     assert run.test_accuracy > 0.3  # random guessing: 0.1
     probabilities = keras_models.predict(keras_models.load(trained / "model.keras"), data.x_test)
     assert (probabilities.argmax(axis=1) == data.y_test).mean() == run.test_accuracy

@@ -72,8 +72,8 @@ def _recipe_row(name: str, recorded: list[RecipeRecord]) -> str:
     test_accuracy = mean_and_deviation(recorded, lambda record: record.run.test_accuracy)
     published = reproduced = ""
     if run.published:
-        published = f"{run.published.measure} {run.published.value:.4f}"
-        if run.published.measure == "test accuracy":
+        published = f"{run.published.metric} {run.published.value:.4f}"
+        if run.published.metric == "test accuracy":
             reproduced = test_accuracy
         else:
             reproduced = mean_and_deviation(recorded, lambda record: record.run.training_accuracy)

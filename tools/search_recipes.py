@@ -80,7 +80,7 @@ def train_variant(name: str) -> None:
     result = {
         "variant": name,
         "validation_accuracy": run.validation_accuracy,
-        "validation_loss": history.figures["val_loss"][-1],
+        "validation_loss": history.metrics["val_loss"][-1],
         "seconds": run.training_seconds,
         "parameters": run.parameters,
         "macs": run.macs,

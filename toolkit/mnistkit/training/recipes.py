@@ -16,7 +16,7 @@ MNIST_SHAPE, MNIST_CLASSES = (28, 28, 1), 10
 CLASSES = "classes"  # placeholder for the data set's number of classes
 
 Validation = Literal["none", "first", "last"]
-Measure = Literal["test accuracy", "training accuracy"]
+Metric = Literal["test accuracy", "training accuracy"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Augmentation:
 class Published:
     """The accuracy that the author of a recipe reports."""
 
-    measure: Measure
+    metric: Metric
     value: float  # 0 to 1
 
 

@@ -29,12 +29,12 @@ WARMUP_FRACTION = 0.05  # fraction of the training steps
 class History(records.Record, schema="history", version=1):
     """The metrics and the duration of each epoch, measured during training."""
 
-    figures: dict[str, tuple[float, ...]]  # metric name, as in a Keras history, to its value in each epoch
+    metrics: dict[str, tuple[float, ...]]  # metric name, as in a Keras history, to its value in each epoch
     seconds: tuple[float, ...]
 
     def format_epoch(self, epoch: int) -> str:
         """The metrics and the duration of an epoch, counted from 0, as text."""
-        metrics = "  ".join(f"{name} {values[epoch]:.4f}" for name, values in self.figures.items())
+        metrics = "  ".join(f"{name} {values[epoch]:.4f}" for name, values in self.metrics.items())
         return f"{metrics}  {self.seconds[epoch]:.1f} s"
 
 
@@ -101,8 +101,8 @@ def train(
         parameters=keras_models.count_parameters(model),
         macs=keras_models.count_macs(model),
         training_seconds=round(seconds, 1),
-        training_accuracy=history.figures["accuracy"][-1],
-        validation_accuracy=history.figures["val_accuracy"][-1] if held_out else None,
+        training_accuracy=history.metrics["accuracy"][-1],
+        validation_accuracy=history.metrics["val_accuracy"][-1] if held_out else None,
         test_accuracy=float((probabilities.argmax(axis=1) == data.y_test).mean()),
         published=recipe.published if digest == mnist.DIGEST else None,
         versions=installed_versions("mnistkit", "tensorflow", "keras", "numpy"),
@@ -111,7 +111,7 @@ def train(
     files.remove(out / "run.json")
     keras_models.save(model, out / "model.keras")
     records.write(out / "history.json", history)
-    files.write_bytes(out / "curves.png", plots.training_curves(history.figures))
+    files.write_bytes(out / "curves.png", plots.training_curves(history.metrics))
     records.write(out / "run.json", run)
     return run
 
@@ -219,6 +219,6 @@ class _HistoryRecorder:
         if not all(map(math.isfinite, logs.values())):
             raise RecipeError(f"training diverged in epoch {epoch + 1}", "try another --optimizer or --batch-size")
         seconds = round(time.perf_counter() - self._epoch_started, 2)
-        figures = {name: (*self.history.figures.get(name, ()), float(value)) for name, value in logs.items()}
-        self.history = History(figures, (*self.history.seconds, seconds))
+        metrics = {name: (*self.history.metrics.get(name, ()), float(value)) for name, value in logs.items()}
+        self.history = History(metrics, (*self.history.seconds, seconds))
         self._progress.log(f"epoch {epoch + 1}/{self._recipe.epochs}  {self.history.format_epoch(epoch)}")

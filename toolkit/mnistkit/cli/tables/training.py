@@ -18,7 +18,7 @@ _VALIDATION = {
 
 def run_line(run: TrainingRun) -> str:
     """A training run and its test accuracy on one line."""
-    published = f" (published: {run.published.measure} {percent(run.published.value)})" if run.published else ""
+    published = f" (published: {run.published.metric} {percent(run.published.value)})" if run.published else ""
     return (
         f"{run.recipe}: {run.parameters:,} parameters, {run.macs:,} MACs, {run.epochs} epochs on {run.data} "
         f"in {run.training_seconds:.0f} s; test accuracy {percent(run.test_accuracy)}{published}"
@@ -50,7 +50,7 @@ def recipe_text(recipe: Recipe) -> str:
             f"zoom e^±{limits.zoom:g}, shear ±{limits.shear:g}"
         )
     if recipe.published:
-        lines.append(f"published: {recipe.published.measure} {percent(recipe.published.value)}")
+        lines.append(f"published: {recipe.published.metric} {percent(recipe.published.value)}")
     return "\n".join(lines)
 
 
