@@ -94,7 +94,7 @@ types: .venv/dev
 	$(BIN)/mypy
 
 unit: .venv/dev
-	$(BIN)/pytest --numprocesses=auto --dist=loadgroup
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # The last tflite-runtime needs Python 3.11 and numpy 1: an environment of its own.
 PYTHON_3_11 ?= python3.11

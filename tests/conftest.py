@@ -18,9 +18,13 @@ from mnistkit.training.model import build_model
 WEIGHTS = Path(__file__).parent / "weights" / "cnn.npz"
 
 
+# The files that take the longest, first: a worker runs all tests of a file, and none should be left with a long one.
+LONG_FILES = ("test_fleet.py", "test_quantize.py", "test_bench.py", "test_recipes.py", "test_cli.py", "test_verify.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the tests of a group first: one worker runs them all, and they take the longest."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Start with the files that take the longest."""
+    items.sort(key=lambda item: LONG_FILES.index(item.path.name) if item.path.name in LONG_FILES else len(LONG_FILES))
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from mnistkit.fleet import failures, playbook, wheel
 from mnistkit.fleet.report import FleetReport, Host
 
 IMAGES = "--limit", "200", "--margin", "5"
-pytestmark = pytest.mark.xdist_group("fleet")  # the boards are shared
 
 EXTRA = "litert"  # a single runtime, to save time
 SECRET = "hunter2"  # noqa: S105  # not a real password
