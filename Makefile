@@ -109,10 +109,10 @@ $(OLD)/done: pyproject.toml | .venv/train
 	@touch $@
 
 # Emulated boards are exact in everything but time. Skipped, with the reason, if QEMU is missing.
-test-pi: .venv/dev $(OUT)/bundle/manifest.json       ## run the bundle on emulated boards (minutes)
+test-pi: .venv/dev                    ## run the bundle on emulated boards (minutes)
 	$(BIN)/pytest tests/pi -m 'not full' --numprocesses=auto --dist=loadfile
 
-test-pi-full: .venv/dev $(OUT)/bundle/manifest.json  ## the same on all images, also on a Pi 3 and Python 3.13
+test-pi-full: .venv/dev               ## the same on all images, also on a Pi 3 and Python 3.13
 	$(BIN)/pytest tests/pi
 
 bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, compare with the record

@@ -55,8 +55,8 @@ def padded(*end: Layer) -> tuple[Layer, ...]:
 SMALL = (16, 3, 2), (32, 3, 2), (32, 3, 1)
 NETWORKS = {
     # XNNPACK computes tiles of 16 channels: 22 and 40 filters take as long as 32 and 48.
-    "edge-normalised-50": pooled(16, 22, 40),
-    "edge-normalised-16-16-64": pooled(16, 16, 64),
+    "edge-normalized-50": pooled(16, 22, 40),
+    "edge-normalized-16-16-64": pooled(16, 16, 64),
     "edge-strided-16-32-32": strided(*SMALL),
     "edge-strided-16-32-32-wide": strided((16, 5, 2), *SMALL[1:]),
     "edge-strided-16-32-48-pooled": strided(*SMALL[:2], (48, 3, 1), end=(POOL,)),

@@ -6,23 +6,19 @@ from pathlib import Path
 
 import pytest
 from pi.cases import BoardFactory, Case, ComparePredictions, PredictionPair
-from support import ROOT
 
 from emulated_pi import releases, userland
 from mnistkit.cli import main
 from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
 
-BUNDLE = ROOT / "build" / "cnn" / "bundle"
 RUNTIMES = "--runtime", "litert", "--runtime", "onnxruntime"
 
 
 @pytest.fixture(scope="session")
-def cnn_bundle() -> Path:
-    """The bundle of the fully trained CNN, as exported by `make export`. Read-only."""
-    if not (BUNDLE / "manifest.json").exists():
-        pytest.skip(f"{BUNDLE} is missing (make export)")
-    return BUNDLE
+def cnn_bundle(workspace: Path) -> Path:
+    """The bundle of the CNN with the committed weights. Read-only."""
+    return workspace / "bundle"
 
 
 @pytest.fixture(scope="session")
