@@ -35,9 +35,7 @@ def main() -> None:
         results, _ = measure([*cnn, *edge], SamplingOptions(SECONDS), progress=terminal.Terminal())
     medians = [result.median_latency() for result in results]
 
-    grid = tables.table(
-        "Latency of one image, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "edge / cnn", "target")
-    )
+    grid = tables.table("Latency, p50", ("artifact", "runtime"), ("cnn µs", "edge µs", "edge / cnn", "target"))
     for job, cnn_p50, edge_p50 in zip(cnn, medians[: len(cnn)], medians[len(cnn) :], strict=True):
         key = job.artifact.name, job.runtime.name
         ratio = f"{edge_p50 / cnn_p50:.3f}"

@@ -32,12 +32,8 @@ class Percentage(click.ParamType[float]):
 @options.runtime
 @options.sampling
 @options.strict
-@click.option(
-    "--compare", "baseline_path", type=options.PATH, metavar="BASELINE", help="Compare with an earlier --json file."
-)
-@click.option(
-    "--fail-over", type=Percentage(), default="5%", help="Slowdown against BASELINE that counts as a regression."
-)
+@click.option("--compare", "baseline_path", type=options.PATH, metavar="BASELINE", help="Compare with an earlier run.")
+@click.option("--fail-over", type=Percentage(), default="5%", help="Slowdown against BASELINE that is a regression.")
 @click.option("--across-machines", is_flag=True, help="Compare even if BASELINE was measured on another machine.")
 @options.json_file
 @options.force_json

@@ -30,9 +30,7 @@ def _parse_labels(context: click.Context, parameter: click.Parameter, value: str
 
 @click.command(short_help="Export a trained model as a bundle.")
 @click.argument("model", type=options.PATH, default=options.WORKSPACE / "model.keras")
-@click.option(
-    "--out", type=options.PATH, metavar="FOLDER", help="Folder to write. Default: 'bundle' in the model's folder."
-)
+@click.option("--out", type=options.PATH, metavar="FOLDER", help="Output folder. Default: 'bundle' next to the model.")
 @click.option(
     "--format",
     "formats",

@@ -23,12 +23,8 @@ _OPTIONS = (
         "--only", metavar="PATTERN", help="Host pattern that limits the boards; @failed: those that failed last time."
     ),
     click.option("--wheel", type=PATH, metavar="FILE", help="mnistkit wheel to install. Default: the running version."),
-    click.option(
-        "--wheelhouse", type=PATH, metavar="DIR", help="Folder of wheels to install from, for offline boards."
-    ),
-    click.option(
-        "--results-dir", type=PATH, metavar="DIR", help="Keep the result files of each board in a subfolder of DIR."
-    ),
+    click.option("--wheelhouse", type=PATH, metavar="DIR", help="Folder of wheels for offline boards."),
+    click.option("--results-dir", type=PATH, metavar="DIR", help="Keep each board's results in a subfolder of DIR."),
 )
 
 

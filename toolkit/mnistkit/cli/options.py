@@ -78,17 +78,13 @@ margin = click.option(
     default=0.2,
     help="Margin of non-inferiority, in percentage points.",
 )
-allow_inconclusive = click.option(
-    "--allow-inconclusive", is_flag=True, help="Exit with 0 if a verdict is INCONCLUSIVE."
-)
+allow_inconclusive = click.option("--allow-inconclusive", is_flag=True, help="Exit with 0 on an INCONCLUSIVE verdict.")
 limit = click.option("--limit", type=click.IntRange(1), metavar="N", help="Evaluate a stratified sample of N images.")
 sample_seed = click.option("--seed", type=click.IntRange(0), default=1, help="Seed of the --limit sample.")
 strict = click.option("--strict", is_flag=True, help="Exit with 4 if a measurement may be unstable.")
 
 _SAMPLING = (
-    click.option(
-        "--seconds", type=FiniteRange(0.1, 300), default=1.5, help="Time to measure each artifact, in seconds."
-    ),
+    click.option("--seconds", type=FiniteRange(0.1, 300), default=1.5, help="Seconds to measure each artifact."),
     click.option(
         "--samples",
         type=click.IntRange(1, 10**7),
@@ -102,9 +98,7 @@ _SAMPLING = (
         default=4,
         help="Processes to measure each artifact in, one after the other.",
     ),
-    click.option(
-        "--threads", type=ThreadCounts(), default="1", help="Thread counts to measure with, separated by commas."
-    ),
+    click.option("--threads", type=ThreadCounts(), default="1", help="Thread counts, separated by commas."),
 )
 
 

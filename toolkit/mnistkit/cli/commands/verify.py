@@ -18,9 +18,7 @@ from mnistkit.cli import exit_codes, options
 @click.option("--png", type=options.PATH, metavar="FILE", help="Write the regressions and fixes to FILE as a picture.")
 @options.json_file
 @click.option("--junit", type=options.PATH, metavar="FILE", help="Write the result to FILE as JUnit XML.")
-@click.option(
-    "--save-predictions", type=options.PATH, metavar="FILE", help="Write all predictions, for 'mnistkit compare'."
-)
+@click.option("--save-predictions", type=options.PATH, metavar="FILE", help="Write predictions for 'mnistkit compare'.")
 @click.pass_context
 def command(
     ctx: click.Context,

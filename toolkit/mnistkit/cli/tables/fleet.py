@@ -69,9 +69,7 @@ def _bench_table(report: FleetReport) -> Table:
 def spread_table(report: FleetReport) -> Table:
     """A row for each artifact and runtime."""
     metric = "p50 µs" if report.action == "bench" else "accuracy"
-    grid = table(
-        f"Spread over the boards: {metric}", ("artifact", "runtime"), ("boards", "lowest", "median", "highest")
-    )
+    grid = table(f"Spread over boards: {metric}", ("artifact", "runtime"), ("boards", "lowest", "median", "highest"))
     for name in ("lowest board", "highest board"):
         grid.add_column(name, no_wrap=True)
     for row in report.spread:
