@@ -424,7 +424,7 @@ def scale_samples(row: Measurement, factor: float) -> Measurement:
 @pytest.mark.usefixtures("accept_all_samples")
 def test_regression_exits_with_1(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.6, "--processes", 2)
+    arguments = ("bench", workspace / "bundle", "--runtime", "litert", "--seconds", 0.3, "--processes", 2)
     assert mnistkit(*arguments, "--json", path).code == 0
     baseline = records.read(path, BenchReport, "")
     for factor, code in ((10, 0), (0.1, 1)):  # far more than the latency of a busy machine varies

@@ -200,7 +200,7 @@ def test_interrupted_command_leaves_no_partial_files(
 def test_killed_export_keeps_the_old_bundle(mnistkit: Cli, workspace: Path, bundle: Path, few_digits: Path) -> None:
     before = (bundle / "manifest.json").read_bytes()
     arguments = ["export", str(workspace / "model.keras"), "--data", str(few_digits), "--out", str(bundle), "--force"]
-    done = signal_after("model.float32.onnx", arguments, bundle.parent, signal.SIGKILL)
+    done = signal_after("model.dynamic.tflite", arguments, bundle.parent, signal.SIGKILL)
     assert done.returncode == -9
     assert (bundle / "manifest.json").read_bytes() == before
     assert mnistkit("verify", bundle, "--runtime", "litert", "--margin", 5).code == 0

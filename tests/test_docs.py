@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import BRIEFLY, ROOT, Cli
+from support import BRIEFLY, FAST, ROOT, WIDE, Cli
 
 import docs
 import recipe_records
@@ -46,7 +46,8 @@ def test_output_matches_the_schemas(mnistkit: Cli, workspace: Path, trained: Pat
     }
     files = {name: tmp_path / f"{name}.json" for name in ("verify", "bench")}
     saved = tmp_path / "saved.npz"
-    assert mnistkit("verify", bundle, "--json", files["verify"], "--save-predictions", saved).code == 0
+    options = "--json", files["verify"], "--save-predictions", saved
+    assert mnistkit("verify", bundle, *FAST, *WIDE, *options).code == 0
     assert mnistkit("bench", bundle, *BRIEFLY, "--json", files["bench"]).code == 0
     results |= {name: path.read_text() for name, path in files.items()}
     results["predictions"] = records.to_json(predictions.load(saved).record)

@@ -182,7 +182,7 @@ def test_existing_bundle_is_replaced_only_with_force(
     assert (bundle / "manifest.json").read_bytes() == manifest
     assert mnistkit(*arguments, "--force").code == 0
     assert json.loads((bundle / "manifest.json").read_text())["provenance"]["data"] == "few"
-    assert mnistkit("verify", bundle, "--margin", 5).code == 0
+    assert mnistkit("verify", bundle, "--runtime", "litert", "--margin", 5).code == 0
 
 
 def test_folder_that_is_not_a_bundle_is_never_replaced(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:

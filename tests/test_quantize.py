@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import BRIEFLY, Cli
+from support import BRIEFLY, FAST, Cli
 
 from mnistkit.bundle import Bundle, open_bundle
 from mnistkit.cli import main
@@ -57,8 +57,7 @@ def fragile_layers(path: Path) -> list[str]:
 
 def verify(mnistkit: Cli, bundle: Path, margin: float) -> dict[str, str]:
     """The verdict for each artifact."""
-    arguments = ("--runtime", "litert", "--runtime", "onnxruntime", "--margin", margin, "--json", "-")
-    rows = json.loads(mnistkit("verify", bundle, *arguments).out)["rows"]
+    rows = json.loads(mnistkit("verify", bundle, *FAST, "--margin", margin, "--json", "-").out)["rows"]
     return {row["artifact"]: row["parity"]["verdict"] for row in rows}
 
 
@@ -81,15 +80,18 @@ def test_diagnose_finds_the_fragile_layers(mnistkit: Cli, fragile: Path, few_dig
         assert min(layer["cumulative"]["snr_db"] for layer in others if layer["cumulative"]["snr_db"]) < 10
 
 
-def test_accuracy_control_keeps_only_fragile_layers_in_float(mnistkit: Cli, fragile: Path, tmp_path: Path) -> None:
-    result = mnistkit("export", fragile, "--out", tmp_path / "b", "--quantize", "int8", "--max-drop", MAX_DROP)
+def test_accuracy_control_keeps_only_fragile_layers_in_float(
+    mnistkit: Cli, fragile: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    paths = ("--data", few_digits, "--out", tmp_path / "b")
+    result = mnistkit("export", fragile, *paths, "--quantize", "int8", "--max-drop", MAX_DROP)
     assert result.code == 0, result.err
     assert set(verify(mnistkit, tmp_path / "b", MARGIN).values()) == {"PASS"}
     for artifact in open_bundle(tmp_path / "b").manifest.artifacts:
         assert artifact.accuracy_control is not None
         assert list(artifact.accuracy_control.float_layers) == fragile_layers(fragile)
         assert artifact.accuracy_control.drop <= MAX_DROP
-        assert artifact.accuracy_control.images == 10_000
+        assert artifact.accuracy_control.images == 333  # the last sixth of the training images
         assert artifact.bytes < 200_000  # the large layers are still int8
 
 
@@ -345,18 +347,16 @@ def check_branched_bundle(mnistkit: Cli, path: Path) -> None:
     bundle = open_bundle(path)
     assert "softmax added" in bundle.manifest.provenance.changes
     assert len(bundle.manifest.artifacts) == 7
-    assert mnistkit("verify", path, "--margin", 3).code == 0
-    assert mnistkit("bench", path, *BRIEFLY).code == 0
-    assert mnistkit("diagnose", path, "--images", 5).code == 0
+    assert mnistkit("verify", path, *FAST, "--margin", 3).code == 0
 
 
 def test_branched_classifier_is_exported_verified_benchmarked_and_diagnosed(mnistkit: Cli, branched: Path) -> None:
     check_branched_bundle(mnistkit, branched / "bundle")
+    assert mnistkit("bench", branched / "bundle", *BRIEFLY).code == 0
+    assert mnistkit("diagnose", branched / "bundle", "--images", 5).code == 0
 
 
-def test_h5_classifier_is_exported_verified_benchmarked_and_diagnosed(
-    mnistkit: Cli, colors: Path, tmp_path: Path
-) -> None:
+def test_h5_classifier_is_exported_and_verified(mnistkit: Cli, colors: Path, tmp_path: Path) -> None:
     build_branched_model().save(tmp_path / "model.h5")
     result = mnistkit("export", tmp_path / "model.h5", "--data", colors, *BRANCHED_OPTIONS)
     assert result.code == 0, result.err
@@ -427,7 +427,7 @@ def test_unusual_model_keeps_its_predictions(
     options = ("--data", colors, "--quantize", "float32", "--quantize", "dynamic")
     result = mnistkit("export", tmp_path / "model.keras", *options)
     assert result.code == 0, result.err
-    rows = json.loads(mnistkit("verify", tmp_path / "bundle", "--margin", 100, "--json", "-").out)["rows"]
+    rows = json.loads(mnistkit("verify", tmp_path / "bundle", *FAST, "--margin", 100, "--json", "-").out)["rows"]
     assert {row["parity"]["agreement"] for row in rows if "float32" in row["artifact"]} == {1}
     assert mnistkit("diagnose", tmp_path / "bundle", "--images", 5).code == 0
 

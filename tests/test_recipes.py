@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import TRAINING_SEED, Cli
+from support import FAST, TRAINING_SEED, Cli
 
 from mnistkit.core import files, records
 from mnistkit.data import dataset
@@ -103,7 +103,7 @@ def test_recipe_trains_exports_and_verifies(
 ) -> None:
     model, bundle = train_recipe(name) / "model.keras", tmp_path / "bundle"
     assert mnistkit("export", model, "--data", few_digits, "--out", bundle).code == 0
-    outcome = mnistkit("verify", bundle, "--margin", 5, "--json", "-")
+    outcome = mnistkit("verify", bundle, *FAST, "--margin", 5, "--json", "-")
     assert outcome.code == 0
     for row in json.loads(outcome.out)["rows"]:
         # On 500 images: rounding may change one prediction of a float32 artifact, quantization 25.

@@ -119,7 +119,7 @@ def _split(values: NDArray[np.int64], lengths: Sequence[int]) -> list[NDArray[np
 
 
 def _compress(arrays: Sequence[NDArray[np.int64]]) -> str:
-    return base64.b64encode(zlib.compress(np.concatenate(arrays).astype("<i8").tobytes(), 9)).decode()
+    return base64.b64encode(zlib.compress(np.concatenate(arrays).astype("<i8").tobytes())).decode()
 
 
 def _decompress(text: str, count: int) -> NDArray[np.int64]:
