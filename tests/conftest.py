@@ -1,6 +1,7 @@
 """Fixtures that tests share: the real MNIST, a CNN with committed weights and its bundle, and one short training."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide TensorFlow, which takes seconds to import, so that it is no runtime."""
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
 
 
 @pytest.fixture(scope="session")

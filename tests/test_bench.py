@@ -235,7 +235,7 @@ def test_confidence_interval_of_the_median_covers_it_in_19_of_20_runs() -> None:
 
 def test_confidence_interval_of_the_ratio_of_equal_runs_covers_1_in_19_of_20_pairs() -> None:
     random = np.random.default_rng(5)
-    intervals = [statistics.median_ratio(random_samples(random), random_samples(random))[1] for _ in range(400)]
+    intervals = [statistics.median_ratio(random_samples(random), random_samples(random))[1] for _ in range(200)]
     assert np.mean([interval is not None and interval.low <= 1 <= interval.high for interval in intervals]) >= 0.95
 
 

@@ -31,6 +31,7 @@ def test_installed_runtimes_load(mnistkit: Cli, tmp_path: Path) -> None:
     assert mnistkit("doctor", "--json", tmp_path / "doctor.json").code == 2
 
 
+@pytest.mark.usefixtures("without_tensorflow")
 def test_no_color_variable_disables_color(mnistkit: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in mnistkit("doctor").out
@@ -44,6 +45,7 @@ worker.main()
 """
 
 
+@pytest.mark.usefixtures("without_tensorflow")
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -65,6 +67,7 @@ def test_runtime_that_does_not_load_is_a_problem(
     assert "no working runtime for .onnx artifacts" in result.out
 
 
+@pytest.mark.usefixtures("without_tensorflow")
 def test_numpy_2_with_tflite_runtime_is_reported_with_its_remedy(
     mnistkit: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
