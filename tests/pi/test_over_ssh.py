@@ -57,5 +57,8 @@ def test_fleet_deploys_and_verifies_over_ssh(network: Network, cnn_bundle: Path,
         assert host.comparison
         assert (host.verify.machine.cpu, host.verify.machine.emulated) == (SPECS[name].model, True)
         assert [row.runtime for row in host.verify.rows] == ["litert"] * 4 + ["onnxruntime"] * 3
-        assert {artifact.parity.agreement for artifact in host.comparison.artifacts} == {1}
+        agreement = {row.artifact: row.parity.agreement for row in host.comparison.artifacts}
+        # ONNX Runtime's int8 kernels for x86 processors without VNNI saturate, here but not on the board.
+        assert agreement.pop("model.int8.onnx") >= 0.98
+        assert set(agreement.values()) == {1}
     assert verified["pi-down"].problem == "connection refused"
