@@ -48,7 +48,8 @@ class OnnxConverter:
                 if quantization == "dynamic":
                     self._quantize_dynamic()
                 else:
-                    self._quantize_static(float_layers)
+                    nodes = [node.name for node in model.graph.node]
+                    self._quantize_static([node for node in nodes if layer_of_node(node) in float_layers])
             model = onnx.load(self._quantized_path)
         _lower_versions(model)
         return OnnxFile(model)
@@ -110,9 +111,8 @@ class OnnxConverter:
             weight_type=QuantType.QInt8,
         )
 
-    def _quantize_static(self, float_layers: Collection[str]) -> None:
+    def _quantize_static(self, float_nodes: list[str]) -> None:
         """Quantize in QDQ format, with per-channel weights; input and output stay float32."""
-        import onnx
         from onnxruntime.quantization import (
             CalibrationDataReader,
             CalibrationMethod,
@@ -132,13 +132,12 @@ class OnnxConverter:
             "percentile": CalibrationMethod.Percentile,
             "entropy": CalibrationMethod.Entropy,
         }
-        nodes = [node.name for node in onnx.load(self._float32_path).graph.node]
         quantize_static(
             self._float32_path,
             self._quantized_path,
             Reader(),
             op_types_to_quantize=STATIC_OPERATORS,
-            nodes_to_exclude=[node for node in nodes if layer_of_node(node) in float_layers],
+            nodes_to_exclude=float_nodes,
             quant_format=QuantFormat.QDQ,
             calibrate_method=methods[self.calibration_method],
             per_channel=True,
