@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from support import BRIEFLY, Cli
 
+from bench import with_slowdown
 from mnistkit.bench_report import BenchReport, Failure, Measurement, RawSamples
 from mnistkit.bundle import open_bundle
 from mnistkit.core import files, records
@@ -412,15 +413,6 @@ def test_missing_measurements_are_reported_and_no_common_measurement_fails() -> 
     assert comparison.compare_reports(bench_report(first), bench_report(second), 0.05).failed
 
 
-def scale_samples(row: Measurement, factor: float) -> Measurement:
-    processes = [
-        [replace(round_, nanoseconds=(round_.nanoseconds * factor).astype(int)) for round_ in rounds]
-        for rounds in samples.unpack(row.raw)
-    ]
-    latency = statistics.summarize(samples.accepted_samples(processes)[0])
-    return replace(row, raw=samples.pack(processes), latency=latency)
-
-
 @pytest.mark.usefixtures("accept_all_samples")
 def test_regression_exits_with_1(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
@@ -428,8 +420,7 @@ def test_regression_exits_with_1(mnistkit: Cli, workspace: Path, tmp_path: Path)
     assert mnistkit(*arguments, "--json", path).code == 0
     baseline = records.read(path, BenchReport, "")
     for factor, code in ((10, 0), (0.1, 1)):  # far more than the latency of a busy machine varies
-        rows = tuple(scale_samples(row, factor) for row in baseline.measurements)
-        records.write(path, replace(baseline, measurements=rows))
+        records.write(path, with_slowdown(baseline, factor))
         result = mnistkit(*arguments, "--compare", path, "--fail-over", "20%")
         assert result.code == code
         assert result.out.count("slower" if code else "faster") >= 4

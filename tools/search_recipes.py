@@ -19,8 +19,8 @@ from mnistkit.core import records
 from mnistkit.data import mnist
 from mnistkit.training.recipes import RECIPES, Layer, conv, conv_bn, layer, softmax
 from mnistkit.training.train import History, train
+from recipe_records import SEARCH
 
-RECORD = Path(__file__).parent.parent / "docs" / "records" / "search.jsonl"
 SEED = 11
 
 EDGE, TUNED = (replace(RECIPES[name], validation="last") for name in ("edge", "cnn-tuned"))
@@ -86,13 +86,13 @@ def train_variant(name: str) -> None:
         "macs": run.macs,
         "recipe": asdict(VARIANTS[name]),
     }
-    with RECORD.open("a") as file:
+    with SEARCH.open("a") as file:
         file.write(json.dumps(result) + "\n")
 
 
 def main() -> None:
     """Train the named variants, or all that are not recorded yet, each in its own process."""
-    recorded = {json.loads(line)["variant"] for line in RECORD.read_text().splitlines()} if RECORD.exists() else set()
+    recorded = {json.loads(line)["variant"] for line in SEARCH.read_text().splitlines()} if SEARCH.exists() else set()
     for name in sys.argv[1:] or [name for name in VARIANTS if name not in recorded]:
         process = get_context("spawn").Process(target=train_variant, args=(name,))
         process.start()

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from pi.cases import BoardFactory, Case, ComparePredictions, PredictionPair
+from support import FAST
 
 from emulated_pi import releases, userland
 from mnistkit.cli import main
 from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
-
-RUNTIMES = "--runtime", "litert", "--runtime", "onnxruntime"
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +52,7 @@ def machine_predictions(
 
     def verify(images: int | None) -> Predictions:
         path = tmp_path_factory.mktemp("machine") / "predictions.npz"
-        options = *RUNTIMES, *limit(images), "--save-predictions", str(path)
+        options = *FAST, *limit(images), "--save-predictions", str(path)
         assert main.run(["verify", str(cnn_bundle), *options]) == 0
         return predictions.load(path)
 
