@@ -4,7 +4,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mnistkit.bench_report import BenchComparison, BenchReport, Latency, Measurement, MeasurementComparison
-from mnistkit.cli.tables import UNSTABLE, failure_line, kilobytes, microseconds, percent, points, table
+from mnistkit.cli.tables import UNSTABLE, kilobytes, microseconds, percent, points, table
+from mnistkit.cli.tables.remarks import failure_line, names_by_reason, unstable_line
 from mnistkit_bench.recommendation import Candidate, Recommendation
 from mnistkit_bench.statistics import min_samples
 
@@ -89,15 +90,12 @@ def bench_remarks(report: BenchReport) -> list[str]:
 
 
 def _warnings(report: BenchReport) -> list[str]:
-    names_by_reason: dict[str, list[str]] = {}
-    for row in report.measurements:
-        for reason in row.unstable:
-            names_by_reason.setdefault(reason, []).append(row.name)
     reasons = list(report.unstable)
-    for reason, names in names_by_reason.items():
+    pairs = ((row.name, reason) for row in report.measurements for reason in row.unstable)
+    for reason, names in names_by_reason(pairs).items():
         all_measurements = 1 < len(names) == len(report.measurements)
         reasons.append(f"{'all measurements' if all_measurements else ', '.join(names)}: {reason}")
-    return [f"{UNSTABLE} WARNING: the result may be unstable: {reason}" for reason in reasons]
+    return list(map(unstable_line, reasons))
 
 
 def comparison_table(comparison: BenchComparison) -> Table:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from mnistkit.bundle import ArtifactOnRuntime
 from mnistkit.core import records
 from mnistkit.core.interval import Interval
 from mnistkit.device.machine import Machine, MachineState
@@ -39,17 +40,15 @@ class RawSamples:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(ArtifactOnRuntime):
     """An artifact on a runtime with a number of threads."""
 
-    artifact: str
-    runtime: str
     threads: int
 
     @property
     def name(self) -> str:
         """The name in messages."""
-        return f"{self.artifact} on {self.runtime}" + (f", {self.threads} threads" if self.threads > 1 else "")
+        return super().name + (f", {self.threads} threads" if self.threads > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,19 @@ class Artifact(ModelInfo, ConversionInfo, File):
 
 
 @dataclass(frozen=True)
+class ArtifactOnRuntime:
+    """An artifact, by the name of its file, on a runtime."""
+
+    artifact: str
+    runtime: str
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+        return f"{self.artifact} on {self.runtime}"
+
+
+@dataclass(frozen=True)
 class Metadata(records.Record, schema="metadata", version=1):
     """The metadata stored inside an artifact, so that a single file states its origin."""
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mnistkit.cli import exit_codes
-from mnistkit.cli.options import PATH, Command
+from mnistkit.cli.exit_codes import ExitCode, of_verdict
+from mnistkit.cli.options import PATH, Command, add_options
 from mnistkit.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from mnistkit.cli.exit_codes import ExitCode
     from mnistkit.fleet.report import FleetReport
 
 _OPTIONS = (
@@ -49,7 +48,7 @@ def fleet(command: Command) -> Command:
 
         command(*arguments, fleet=Fleet(hosts, inventory, only, wheel, wheelhouse, results_dir), **options)
 
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_fleet)
+    return add_options(with_fleet, _OPTIONS)
 
 
 def write_report(report: FleetReport, json_path: Path | None, *, allow_inconclusive: bool = False) -> ExitCode:
@@ -59,4 +58,4 @@ def write_report(report: FleetReport, json_path: Path | None, *, allow_inconclus
 
     spread = [tables.spread_table(report)] if report.spread else []
     terminal.write_result(report, json_path, tables.fleet_table(report), *spread, *tables.remarks(report))
-    return exit_codes.of_verdict(report.verdict, allow_inconclusive=allow_inconclusive)
+    return of_verdict(report.verdict, allow_inconclusive=allow_inconclusive)

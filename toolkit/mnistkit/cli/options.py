@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +102,14 @@ _SAMPLING = (
 )
 
 
+def add_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Add several options; help lists them in this order."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
 def sampling(command: Command) -> Command:
     """The options of `bench` that set how much is measured."""
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(_SAMPLING), command)
+    return add_options(command, _SAMPLING)
 
 
 def check_not_exists(path: Path | None, *, force: bool) -> None:

@@ -1,7 +1,9 @@
 """Installed packages: their versions, and the pip command for those that are missing."""
 
+import importlib
 import platform
 import sys
+from typing import Any
 
 from mnistkit.core.errors import MissingExtraError
 from mnistkit.core.python_versions import NEWEST_FOR_TENSORFLOW
@@ -17,6 +19,14 @@ def missing_package(name: str, extra: str) -> MissingExtraError:
             f"train and export with Python {newest}; verify and bench work with this one",
         )
     return MissingExtraError(f"{name} is not installed", install_command(extra))
+
+
+def import_module(name: str, extra: str) -> Any:
+    """Import a module that an extra installs; raises MissingExtraError if it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise missing_package(str(error.name), extra) from error
 
 
 def install_command(extra: str) -> str:

@@ -9,7 +9,7 @@ from mnistkit.bench_report import BenchReport
 from mnistkit.core import records
 from mnistkit.fleet.playbook import Status
 from mnistkit.verify.parity import Verdict
-from mnistkit.verify.report import WORST_FIRST, PredictionsComparison, VerifyReport
+from mnistkit.verify.report import PredictionsComparison, VerifyReport, worst_verdict
 
 Action = Literal["deploy", "verify", "bench"]
 Metric = Literal["accuracy", "p50"]
@@ -68,8 +68,7 @@ class FleetReport(records.Record, schema="fleet", version=1):
         unmeasured = any(not failure.skipped for host in self.hosts if host.bench for failure in host.bench.failures)
         if self.failed or unmeasured:
             return "FAIL"
-        verdicts = {host.verify.verdict for host in self.hosts if host.verify}
-        return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
+        return worst_verdict(host.verify.verdict for host in self.hosts if host.verify)
 
     @property
     def is_unstable(self) -> bool:

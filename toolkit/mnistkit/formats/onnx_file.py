@@ -6,7 +6,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from mnistkit.bundle import ModelInfo, Tensor
-from mnistkit.core.packages import missing_package
+from mnistkit.core.packages import import_module
 
 METADATA_KEY = "mnistkit"
 OPERATORS_WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -66,11 +66,7 @@ class OnnxFile:
 
 
 def _import_onnx() -> Any:
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise missing_package(str(error.name), "train") from error
-    return onnx
+    return import_module("onnx", "train")
 
 
 def _describe(value: Any) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mnistkit.bundle import ModelInfo, Tensor
-from mnistkit.core.packages import missing_package
+from mnistkit.core.packages import import_module
 
 METADATA_ENTRY = b"mnistkit"
 RUNTIME_VERSION_ENTRY = b"min_runtime_version"  # written by the converter, read by runtimes
@@ -128,11 +128,7 @@ class TfliteFile:
 
 
 def _import_schema() -> Any:
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ModuleNotFoundError as error:
-        raise missing_package(str(error.name), "device") from error
-    return schema_py_generated
+    return import_module("ai_edge_litert.schema_py_generated", "device")
 
 
 def _describe(tensor: Any) -> Tensor:

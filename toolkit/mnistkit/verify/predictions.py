@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit.bundle import Artifact, Bundle, EvaluationSet, Quantization
+from mnistkit.bundle import Artifact, ArtifactOnRuntime, Bundle, EvaluationSet, Quantization
 from mnistkit.core import files, records
 from mnistkit.core.errors import RecordError, WorkerError
 from mnistkit.core.progress import SILENT, Progress
@@ -38,11 +38,9 @@ class ArtifactRun:
 
 
 @dataclass(frozen=True)
-class NotRun:
+class NotRun(ArtifactOnRuntime):
     """An artifact that did not run on a runtime."""
 
-    artifact: str
-    runtime: str
     problem: str
     remedy: str
     requested: bool  # whether the user named the runtime
@@ -111,16 +109,9 @@ def run_artifacts(
                 )
             )
     if not runtimes:
-        not_run += [
-            NotRun(
-                artifact.file,
-                runtime.name,
-                f"{runtime.name} is not installed",
-                runtime.install_command,
-                requested=False,
-            )
-            for artifact, runtime in artifacts_without_runtime(artifacts)
-        ]
+        for artifact, runtime in artifacts_without_runtime(artifacts):
+            problem = f"{runtime.name} is not installed"
+            not_run.append(NotRun(artifact.file, runtime.name, problem, runtime.install_command, requested=False))
     record = PredictionsRecord(
         bundle_sha256=bundle.manifest_sha256,
         test_set_sha256=evaluation.digest,

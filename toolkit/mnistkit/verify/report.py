@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistkit.bundle import ArtifactOnRuntime
 from mnistkit.core import records
 from mnistkit.core.errors import RecordError
 from mnistkit.device.machine import Machine
@@ -14,15 +15,11 @@ from mnistkit.verify import parity
 from mnistkit.verify.parity import Flip, Parity, Verdict
 from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions
 
-WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE")
-
 
 @dataclass(frozen=True)
-class ArtifactResult:
+class ArtifactResult(ArtifactOnRuntime):
     """The parity of an artifact on a runtime with the original model."""
 
-    artifact: str
-    runtime: str
     seconds: float  # to open the artifact and classify all images
     parity: Parity
     flips: tuple[Flip, ...]
@@ -57,13 +54,16 @@ class ArtifactComparison:
     parity: Parity
     flips: tuple[Flip, ...]
 
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+        return f"{self.artifact} on {' and '.join(dict.fromkeys(self.runtimes))}"
+
 
 @dataclass(frozen=True)
-class UnmatchedArtifact:
+class UnmatchedArtifact(ArtifactOnRuntime):
     """An artifact on a runtime that only one of two prediction files contains."""
 
-    artifact: str
-    runtime: str
     file: int  # that contains it: 1 or 2
     problem: str  # why it did not run in the other file; empty if unknown
 
@@ -96,7 +96,7 @@ def evaluate(predictions: Predictions, margin: float) -> VerifyReport:
     )
     incomplete = not rows or any(row.requested for row in record.not_run)
     return VerifyReport(
-        verdict="FAIL" if incomplete else _worst_verdict(row.parity for row in rows),
+        verdict="FAIL" if incomplete else worst_verdict(row.parity.verdict for row in rows),
         bundle_sha256=record.bundle_sha256,
         test_set_sha256=record.test_set_sha256,
         images=len(labels),
@@ -122,7 +122,7 @@ def compare_predictions(first: Predictions, second: Predictions, margin: float) 
         raise RecordError("the prediction files have no artifact in common", "save the predictions of the same bundle")
     artifacts = tuple(_compare_artifact(first, second, i, j, margin) for i, j in matches)
     return PredictionsComparison(
-        verdict=_worst_verdict(row.parity for row in artifacts),
+        verdict=worst_verdict(row.parity.verdict for row in artifacts),
         machines=(first.record.machine, second.record.machine),
         versions=(first.record.versions, second.record.versions),
         images=len(first.labels),
@@ -135,9 +135,10 @@ def compare_predictions(first: Predictions, second: Predictions, margin: float) 
     )
 
 
-def _worst_verdict(parities: Iterable[Parity]) -> Verdict:
-    verdicts = {parity.verdict for parity in parities}
-    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), "PASS")
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """FAIL before INCONCLUSIVE before PASS; PASS if there are none."""
+    present = set(verdicts)
+    return "FAIL" if "FAIL" in present else "INCONCLUSIVE" if "INCONCLUSIVE" in present else "PASS"
 
 
 def _tolerance(*rows: ArtifactRun) -> float | None:

@@ -36,8 +36,8 @@ def command(
     from mnistkit.verify.report import compare_predictions
 
     comparison = compare_predictions(predictions.load(first), predictions.load(second), margin)
-    flips = [(tables.row_name(row), flip) for row in comparison.artifacts for flip in row.flips]
-    shown = [tables.flips_table(flips) if flips else tables.NO_FLIPS] if show_flips else []
+    flips = [(row.name, flip) for row in comparison.artifacts for flip in row.flips]
+    shown = tables.show_flips(flips) if show_flips else []
     table, remarks = tables.comparison_table(comparison), tables.comparison_remarks(comparison)
     terminal.write_result(comparison, json_path, table, *remarks, *shown)
     ctx.exit(exit_codes.of_verdict(comparison.verdict, allow_inconclusive=allow_inconclusive))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from mnistkit.core.progress import Progress
@@ -48,7 +49,7 @@ def command(ctx: click.Context, json_path: Path | None, force: bool) -> None:
             click.echo(line, color=color)
         if json_path:
             records.write(json_path, report)
-    ctx.exit(1 if report.has_problem else 0)
+    ctx.exit(ExitCode.CHECK_FAILED if report.has_problem else ExitCode.OK)
 
 
 def _lines(report: DoctorReport) -> Iterator[str]:

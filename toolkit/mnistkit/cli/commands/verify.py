@@ -54,7 +54,7 @@ def command(
     evaluation = opened.evaluation_set()
     run = predictions.run_artifacts(opened, evaluation, runtimes, limit, seed, terminal.Terminal())
     report = evaluate(run, margin)
-    flips = [(f"{row.artifact} on {row.runtime}", flip) for row in report.rows for flip in row.flips]
+    flips = [(row.name, flip) for row in report.rows for flip in row.flips]
     shown = tables.show_flips(flips, evaluation.images) if show_flips else []
     if save_predictions:  # before anything else can fail: they took the longest to compute
         predictions.save(save_predictions, run)

@@ -4,7 +4,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mnistkit.bench_report import Failure
 from mnistkit.verify.parity import Parity
 
 UNSTABLE = "*"  # marks a measurement that may be unstable
@@ -45,9 +44,3 @@ def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: st
     for name in right:
         grid.add_column(name, justify="right", no_wrap=True)
     return grid
-
-
-def failure_line(failure: Failure) -> str:
-    """The artifact that was not measured, the reason and the remedy."""
-    status = "not measured" if failure.skipped else "failed"
-    return f"{status}: {failure.name}: {failure.problem}; {failure.remedy}"

@@ -6,8 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mnistkit.bench_report import BenchReport
-from mnistkit.cli.tables import UNSTABLE, failure_line, microseconds, percent, points, table, verify
-from mnistkit.fleet.report import FleetReport, Host, Spread
+from mnistkit.cli.tables import UNSTABLE, microseconds, percent, points, table, verify
+from mnistkit.cli.tables.remarks import failure_line, reason_lines, unstable_line
+from mnistkit.fleet.report import FleetReport, Host
 
 STYLES = {"ok": "green", "PASS": "green", "failed": "bold red", "unreachable": "bold red", "FAIL": "bold red"}
 
@@ -75,17 +76,14 @@ def spread_table(report: FleetReport) -> Table:
     for row in report.spread:
         threads = f", {row.threads} threads" if row.threads > 1 else ""
         boards = (row.lowest_host, row.highest_host) if row.lowest < row.highest else ("", "")
-        grid.add_row(row.artifact, row.runtime + threads, str(row.hosts), *_values(row), *boards)
+        values = map(microseconds if row.metric == "p50" else percent, (row.lowest, row.median, row.highest))
+        grid.add_row(row.artifact, row.runtime + threads, str(row.hosts), *values, *boards)
     return grid
 
 
 def remarks(report: FleetReport) -> list[str]:
     """A line for each reason why a board failed, is not PASS or may be unstable, with the boards it applies to."""
-    reasons: dict[str, list[str]] = {}
-    for host in report.hosts:
-        for reason in _reasons(host):
-            reasons.setdefault(reason, []).append(host.host)
-    lines = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    lines = reason_lines((host.host, reason) for host in report.hosts for reason in _reasons(host))
     if report.not_compared:
         lines.append(f"not compared with this machine: {report.not_compared}")
     return lines
@@ -103,7 +101,7 @@ def _reasons(host: Host) -> Iterator[str]:
 def _bench_reasons(report: BenchReport) -> Iterator[str]:
     yield from map(failure_line, report.failures)
     unstable = [*report.unstable, *(reason for row in report.measurements for reason in row.unstable)]
-    yield from (f"{UNSTABLE} WARNING: the result may be unstable: {reason}" for reason in dict.fromkeys(unstable))
+    yield from map(unstable_line, dict.fromkeys(unstable))
 
 
 def _title(report: FleetReport, activity: str) -> str:
@@ -113,8 +111,3 @@ def _title(report: FleetReport, activity: str) -> str:
 def _status(host: Host, verdict: str = "") -> Text:
     status = verdict if verdict and host.status == "ok" else host.status
     return Text(status, STYLES.get(status, "yellow"))
-
-
-def _values(row: Spread) -> list[str]:
-    show = microseconds if row.metric == "p50" else percent
-    return [show(row.lowest), show(row.median), show(row.highest)]

@@ -1,6 +1,6 @@
 """The results of `verify` and `compare`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,11 @@ from rich.text import Text
 
 from mnistkit.cli.tables import percent, points, table, verdict
 from mnistkit.cli.tables.images import blocks
+from mnistkit.cli.tables.remarks import reason_lines
 from mnistkit.verify.paired import MAX_REQUIRED_IMAGES
 from mnistkit.verify.parity import Flip, Parity
-from mnistkit.verify.report import ArtifactComparison, PredictionsComparison, UnmatchedArtifact, VerifyReport
+from mnistkit.verify.report import PredictionsComparison, UnmatchedArtifact, VerifyReport
 
-NO_FLIPS = "no regressions or fixes"
 MAX_TERMINAL_IMAGES = 10
 MAX_PNG_IMAGES = 100
 PARITY_COLUMNS = "difference", "95% CI lower", "flips", "verdict"
@@ -71,36 +71,23 @@ def _parity_cells(parity: Parity) -> tuple[str | Text, ...]:
 
 def remarks(report: VerifyReport) -> list[str]:
     """One line for each reason why artifacts did not pass or did not run."""
-    failed = [(f"{row.artifact} on {row.runtime}", explain(row.parity)) for row in report.rows if row.parity.reason]
-    not_run = [(f"{row.artifact} on {row.runtime}", f"not run: {row.problem}; {row.remedy}") for row in report.not_run]
-    return _group_by_reason(failed + not_run)
+    failed = [(row.name, explain(row.parity)) for row in report.rows if row.parity.reason]
+    not_run = [(row.name, f"not run: {row.problem}; {row.remedy}") for row in report.not_run]
+    return reason_lines(failed + not_run)
 
 
 def comparison_remarks(comparison: PredictionsComparison) -> list[str]:
     """The machines of both files, then one line for each reason why artifacts did not pass or were not compared."""
     first, second = (f"{machine.cpu}, {machine.architecture}" for machine in comparison.machines)
-    failed = [(row_name(row), explain(row.parity)) for row in comparison.artifacts if row.parity.reason]
-    unmatched = [(f"{row.artifact} on {row.runtime}", _explain_unmatched(row)) for row in comparison.unmatched]
-    return [f"first: {first}; second: {second}", *_group_by_reason(failed + unmatched)]
-
-
-def row_name(row: ArtifactComparison) -> str:
-    """The artifact and the runtimes that it ran on."""
-    return f"{row.artifact} on {' and '.join(dict.fromkeys(row.runtimes))}"
+    failed = [(row.name, explain(row.parity)) for row in comparison.artifacts if row.parity.reason]
+    unmatched = [(row.name, _explain_unmatched(row)) for row in comparison.unmatched]
+    return [f"first: {first}; second: {second}", *reason_lines(failed + unmatched)]
 
 
 def _explain_unmatched(row: UnmatchedArtifact) -> str:
     file, other_file = ("first", "second") if row.file == 1 else ("second", "first")
     reason = f": not run in the {other_file}: {row.problem}" if row.problem else ""
     return f"only in the {file} file{reason}"
-
-
-def _group_by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """One line for each reason in pairs of (name, reason)."""
-    names: dict[str, list[str]] = {}
-    for name, reason in pairs:
-        names.setdefault(reason, []).append(name)
-    return [f"{', '.join(names[reason])}: {reason}" for reason in names]
 
 
 def explain(parity: Parity) -> str:
@@ -113,7 +100,7 @@ def explain(parity: Parity) -> str:
     return f"{explanation}; about {parity.required_images:,} images would decide it"
 
 
-def flips_table(flips: NamedFlips) -> Table:
+def _flips_table(flips: NamedFlips) -> Table:
     """One row for each flip."""
     grid = table("Regressions and fixes", ("artifact", "flip"), ("index", "label", "reference", "prediction"))
     for name, flip in flips:
@@ -123,14 +110,16 @@ def flips_table(flips: NamedFlips) -> Table:
     return grid
 
 
-def show_flips(flips: NamedFlips, images: NDArray[np.uint8]) -> list[RenderableType]:
-    """The table of flips, and the first of their test `images` as block characters."""
+def show_flips(flips: NamedFlips, images: NDArray[np.uint8] | None = None) -> list[RenderableType]:
+    """The table of flips, and the first of their test `images` as block characters if they are given."""
     if not flips:
-        return [NO_FLIPS]
+        return ["no regressions or fixes"]
+    if images is None:
+        return [_flips_table(flips)]
     unique = _unique_flips(flips)
     pictures = [f"{_title(flip, ': ')}\n{blocks(images[flip.index])}" for flip in unique[:MAX_TERMINAL_IMAGES]]
     remaining = len(unique) - MAX_TERMINAL_IMAGES
-    return [flips_table(flips), *pictures, *([f"and {remaining:,} more"] if remaining > 0 else [])]
+    return [_flips_table(flips), *pictures, *([f"and {remaining:,} more"] if remaining > 0 else [])]
 
 
 def flips_for_grid(flips: NamedFlips) -> tuple[list[int], list[str]]:
