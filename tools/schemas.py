@@ -1,9 +1,10 @@
 """JSON Schemas of the records that mnistkit writes, derived from their dataclasses."""
 
 import dataclasses
+import math
 import types
 import typing
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from mnistkit.bench_report import BenchReport
 from mnistkit.bundle import Manifest, Metadata
@@ -35,6 +36,9 @@ def schema(record: type[Record]) -> dict[str, Any]:
 
 def _schema(kind: Any) -> dict[str, Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        limits = {"minimum": arguments[1].low, "maximum": arguments[1].high}
+        return _schema(arguments[0]) | {name: limit for name, limit in limits.items() if math.isfinite(limit)}
     if dataclasses.is_dataclass(kind):
         return _dataclass_schema(kind)
     if origin is tuple:
@@ -49,7 +53,7 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 
 def _dataclass_schema(kind: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = dataclasses.fields(kind)
     return {
         "description": " ".join((kind.__doc__ or "").split()),

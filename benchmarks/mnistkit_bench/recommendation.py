@@ -14,20 +14,20 @@ from mnistkit.verify.report import VerifyReport
 class Limits:
     """The limits that a recommended artifact must keep; None for no limit."""
 
-    max_drop: float | None = None  # accuracy drop, in percentage points
-    max_latency: float | None = None  # p50, in microseconds
-    max_size: int | None = None  # of the artifact, in bytes
+    max_drop: records.NonNegative | None = None  # accuracy drop, in percentage points
+    max_latency: records.NonNegative | None = None  # p50, in microseconds
+    max_size: records.Count | None = None  # of the artifact, in bytes
 
 
 @dataclass(frozen=True)
 class Candidate(Configuration):
     """An artifact on a runtime that was both verified and measured."""
 
-    accuracy: float
-    difference: float  # accuracy of the artifact minus accuracy of the original model, in percentage points
-    p50: float  # microseconds
+    accuracy: records.Share
+    difference: records.Points  # accuracy of the artifact minus accuracy of the original model, in percentage points
+    p50: records.NonNegative  # microseconds
     p50_interval: Interval | None
-    bytes: int
+    bytes: records.Count
     unstable: bool  # its measurement may be unstable
     pareto: bool  # no passing candidate is at least as good in accuracy, latency and size and better in one of them
     rejection_reason: str  # empty if it is not rejected
@@ -45,8 +45,8 @@ class Recommendation(records.Record, schema="recommendation", version=1):
     machine: str
     limits: Limits
     candidates: tuple[Candidate, ...]  # by p50, the fastest first
-    tied: tuple[int, ...]  # indices of the candidates that are not measurably slower than the fastest
-    recommended: int | None  # index of the smallest tied candidate; None if all candidates are rejected
+    tied: tuple[records.Count, ...]  # indices of the candidates that are not measurably slower than the fastest
+    recommended: records.Count | None  # index of the smallest tied candidate; None if all candidates are rejected
 
 
 def recommend(verified: VerifyReport, measured: BenchReport, limits: Limits) -> Recommendation:

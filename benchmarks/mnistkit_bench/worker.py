@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit.core import files, processes
+from mnistkit import bundle
+from mnistkit.core import processes
 from mnistkit.core.processes import Message
 from mnistkit.runtimes import RUNTIMES, Session
 
@@ -38,7 +39,7 @@ def main() -> None:
 
 def _open(job: Message) -> tuple[Session, NDArray[np.uint8], dict[str, float]]:
     """The session, the images, and the cold start in milliseconds."""
-    images = files.read_npz(Path(job["test_set"]), ("images",))["images"]
+    images = bundle.read_first_chunk(Path(job["test_set"]))
     images = images[:IMAGES, None].copy()  # frees the other images
     runtime = RUNTIMES[job["runtime"]]
     started = clock()

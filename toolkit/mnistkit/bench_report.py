@@ -15,17 +15,17 @@ MEASURE_AGAIN = "measure again with 'mnistkit bench'"
 class Latency:
     """The latency of one inference, in microseconds. A percentile is None if it has too few samples."""
 
-    samples: int
-    p50: float
+    samples: records.Count
+    p50: records.NonNegative
     p50_interval: Interval | None  # 95% CI; None with too few processes or rounds
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    mean: float
-    std: float
-    minimum: float
-    maximum: float
-    inferences_per_second: float
+    p90: records.NonNegative | None
+    p99: records.NonNegative | None
+    p999: records.NonNegative | None
+    mean: records.NonNegative
+    std: records.NonNegative
+    minimum: records.NonNegative
+    maximum: records.NonNegative
+    inferences_per_second: records.NonNegative
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RawSamples:
 class Configuration(ArtifactOnRuntime):
     """An artifact on a runtime with a number of threads."""
 
-    threads: int
+    threads: records.Count
 
     @property
     def name(self) -> str:
@@ -55,15 +55,15 @@ class Configuration(ArtifactOnRuntime):
 class Measurement(Configuration):
     """The measurement of an artifact on a runtime at batch size 1."""
 
-    bytes: int  # size of the artifact
-    package_bytes: int  # installed size of the runtime's package
-    import_ms: float  # import of the runtime, numpy excluded; median over the processes, as are the next two
-    load_ms: float  # loading of the artifact
-    first_inference_ms: float
-    rss_bytes: int  # resident memory of the process, including Python and numpy; maximum over the processes
-    peak_rss_bytes: int
-    warm_up_seconds: float  # median over the processes
-    accepted_fraction: float  # share of the samples that are accepted; 0 if all samples were used
+    bytes: records.Count  # size of the artifact
+    package_bytes: records.Count  # installed size of the runtime's package
+    import_ms: records.NonNegative  # of the runtime, without numpy; median over the processes, as are the next two
+    load_ms: records.NonNegative  # loading of the artifact
+    first_inference_ms: records.NonNegative
+    rss_bytes: records.Count  # resident memory of the process, including Python and numpy; maximum over the processes
+    peak_rss_bytes: records.Count
+    warm_up_seconds: records.NonNegative  # median over the processes
+    accepted_fraction: records.Share  # share of the samples that are accepted; 0 if all samples were used
     latency: Latency  # of the runtime's invoke call alone
     end_to_end: Latency  # from raw pixels to a label
     unstable: tuple[str, ...]  # reasons why this measurement may be unstable
@@ -86,9 +86,9 @@ Change = Literal["faster", "slower", "no measurable difference", "too few rounds
 class MeasurementComparison(Configuration):
     """The latency of an artifact on a runtime, compared with the baseline."""
 
-    baseline_p50: float  # microseconds
-    current_p50: float  # microseconds
-    ratio: float  # current p50 / baseline p50
+    baseline_p50: records.NonNegative  # microseconds
+    current_p50: records.NonNegative  # microseconds
+    ratio: records.NonNegative  # current p50 / baseline p50
     interval: Interval | None  # 95% CI of the ratio; None with too few processes or rounds
     change: Change
 
@@ -97,7 +97,7 @@ class MeasurementComparison(Configuration):
 class BenchComparison:
     """A report compared with the baseline, an earlier report."""
 
-    fail_over: float  # slowdown that counts as a regression, as a fraction
+    fail_over: records.NonNegative  # slowdown that counts as a regression, as a fraction
     baseline_unstable: bool
     measurements: tuple[MeasurementComparison, ...]
     missing: tuple[str, ...]  # names of the measurements that only the baseline has

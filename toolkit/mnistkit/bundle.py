@@ -1,16 +1,20 @@
 """A bundle: a folder with everything that a board needs, and a manifest with the SHA-256 of each file.
 
     model.<quantization>.<format>   the artifacts
-    testset.npz                     images, uint8 [N, height, width, channels], and labels, int64 [N]
-    reference.npz                   the original model's probabilities, float32 [N, classes], and the test set's SHA-256
+    testset.npz                     labels, int64 [N], and images, uint8 [N, height, width, channels], in chunks
+    reference.npz                   the original model's probabilities and logits, float32 [N, classes], and the test
+                                    set's SHA-256
     manifest.json                   the description and SHA-256 of each file
 
 Every checksum is verified before a file is used: an artifact with a flipped bit may run without any error.
 """
 
 import functools
+import itertools
+import json
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,16 +23,21 @@ from numpy.typing import NDArray
 
 from mnistkit.core import files, records
 from mnistkit.core.errors import BundleError, RecordError
+from mnistkit.core.images import Images, TemporaryImages, chunk_length, chunks
 
 MANIFEST = "manifest.json"
 TEST_SET = "testset.npz"
 REFERENCE = "reference.npz"
+METADATA_START = b'{"schema":"mnistkit.metadata"'
+MAX_METADATA_BYTES = 1 << 20
+MAX_CHUNK_BYTES = 1 << 26  # 64 MB, uncompressed
 ROUNDING = 1e-5  # rounding error of a float32 probability
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
 Format = Literal["tflite", "onnx"]
 Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 CalibrationMethod = Literal["minmax", "percentile", "entropy"]
+PreprocessingKind = Literal["raw", "unit", "symmetric", "standardize", "l2-rows", "l2-columns", "l2-image", "custom"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,31 @@ class File:
 
     file: str  # name in the bundle's folder
     sha256: str
-    bytes: int
+    bytes: records.Count
+
+
+@dataclass(frozen=True)
+class TestSet(File):
+    """The file with the test images and their labels."""
+
+    __test__ = False  # not a class of tests
+
+    images: records.Count
+    image_shape: tuple[int, ...]  # height, width, channels
+    chunk: records.Count  # images in each array of the file, except the last
+
+    def chunks(self) -> Iterator[tuple[str, int]]:
+        """The name of each array of images in the file, and the number of its images."""
+        for number, start in enumerate(range(0, self.images, self.chunk)):
+            yield f"images_{number:05}", min(self.chunk, self.images - start)
+
+    def check(self) -> None:
+        """Raise ValueError if the fields are impossible, or a chunk is too large to be read at once."""
+        shape = self.image_shape
+        if self.images < 1 or len(shape) != 3 or min(shape) < 1 or self.chunk < 1:
+            raise ValueError(f"{self.images} images of shape {list(shape)} in chunks of {self.chunk}")
+        if min(self.chunk, self.images) > 1 and self.chunk * math.prod(shape) > MAX_CHUNK_BYTES:
+            raise ValueError(f"chunks of {self.chunk} images are larger than {MAX_CHUNK_BYTES:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -57,19 +90,37 @@ class SourceModel:
 
     name: str
     sha256: str  # of the model file
-    parameters: int
-    macs: int
-    accuracy: float  # fraction of the test set
+    parameters: records.Count
+    macs: records.Count
+    accuracy: records.Share  # fraction of the test set
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The training images that the activation ranges were calibrated on."""
 
-    samples: int
-    seed: int
+    samples: records.Count
+    seed: records.Count
     indices_sha256: str
-    excluded: int  # number of training images excluded because the test set contains them too
+    excluded: records.Count  # number of training images excluded because the test set contains them too
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the exporter put before the Keras model, so that each artifact accepts raw pixel values, 0 to 255.
+
+    First 255 − x if inverted, then (x − mean) / std for each channel, or division by the L2 norm of the pixels along
+    each row, along each column, or of the image.
+    """
+
+    kind: PreprocessingKind
+    invert: bool
+    mean: tuple[float, ...]  # one or one for each channel, in raw pixel values; empty for raw and L2 norms
+    std: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """As the command line has it."""
+        return f"{self.kind}{' inverted' if self.invert else ''}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +131,7 @@ class Provenance:
     data: str  # name of the data set
     data_sha256: str
     labels: tuple[str, ...]  # class names
+    preprocessing: Preprocessing
     changes: tuple[str, ...]  # changes to the Keras model before conversion
     calibration: Calibration | None  # None if no artifact needed calibration
 
@@ -88,9 +140,9 @@ class Provenance:
 class AccuracyControl:
     """The result of quantization with accuracy control."""
 
-    max_drop: float  # largest acceptable drop of accuracy, in percentage points
-    drop: float  # measured drop, in percentage points
-    images: int  # number of training images, held out of the calibration, that the drop was measured on
+    max_drop: records.NonNegative  # largest acceptable drop of accuracy, in percentage points
+    drop: records.Points  # measured drop, in percentage points
+    images: records.Count  # number of training images, held out of the calibration, that the drop was measured on
     float_layers: tuple[str, ...]  # layers that were left in float
 
 
@@ -100,8 +152,8 @@ class ConversionInfo:
 
     format: Format
     quantization: Quantization
-    macs: int
-    parameters: int
+    macs: records.Count
+    parameters: records.Count
     calibration_method: CalibrationMethod | None  # None if not calibrated
     accuracy_control: AccuracyControl | None  # None if not requested
     tool_versions: dict[str, str]
@@ -120,6 +172,15 @@ class ModelInfo:
 @dataclass(frozen=True)
 class Artifact(ModelInfo, ConversionInfo, File):
     """An exported model file."""
+
+
+@dataclass(frozen=True)
+class NotExported:
+    """An artifact that could not be exported."""
+
+    file: str
+    problem: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -148,9 +209,15 @@ class Manifest(records.Record, schema="bundle", version=1):
     """The contents of a bundle and their origin."""
 
     provenance: Provenance
-    test_set: File
+    test_set: TestSet
     reference: File
     artifacts: tuple[Artifact, ...]
+    not_exported: tuple[NotExported, ...]
+    sha256: str = ""  # of the other fields
+
+    def digest(self) -> str:
+        """The SHA-256 of the fields other than `sha256`."""
+        return files.sha256(records.to_line(replace(self, sha256="")).encode())
 
     def files(self) -> Iterator[File]:
         """All files except the manifest."""
@@ -161,14 +228,20 @@ class Manifest(records.Record, schema="bundle", version=1):
 class EvaluationSet:
     """The test set and the original model's predictions on it."""
 
-    images: NDArray[np.uint8]  # [N, height, width, channels]
+    images: Images  # [N, height, width, channels]
     labels: NDArray[np.int64]  # [N]
     reference: NDArray[np.float32]  # probabilities, [N, classes]
+    logits: NDArray[np.float32]  # [N, classes]
 
     @functools.cached_property
     def digest(self) -> str:
         """The SHA-256 of the images and labels."""
         return files.sha256_of_arrays(self.images, self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy of the original model."""
+        return float((self.reference.argmax(axis=1) == self.labels).mean())
 
 
 @dataclass(frozen=True)
@@ -186,18 +259,53 @@ class Bundle:
     def evaluation_set(self) -> EvaluationSet:
         """Read the test set and the reference; raises BundleError if they are invalid or don't match."""
         try:
-            images = files.read_npz(self.file(self.manifest.test_set), ("images", "labels"))
-            reference = files.read_npz(self.file(self.manifest.reference), ("probabilities", "test_set_sha256"))
-            evaluation = _evaluation_set(
-                images["images"], images["labels"], reference["probabilities"], len(self.manifest.provenance.labels)
-            )
-            if reference["test_set_sha256"].tolist() != evaluation.digest:
-                raise ValueError("the reference predictions belong to another test set")
+            images, labels = self._read_test_set()
+            evaluation = self._with_reference(images, labels)
             for artifact in self.manifest.artifacts:
                 _check_shapes(artifact, evaluation)
-            return evaluation
         except ValueError as error:
             raise BundleError(f"{self.path}: the test set is invalid: {error}", EXPORT_AGAIN) from error
+        return evaluation
+
+    def _read_test_set(self) -> tuple[TemporaryImages, NDArray[np.int64]]:
+        """The images, in a temporary file, and the labels; raises ValueError if they are invalid."""
+        test_set, classes = self.manifest.test_set, len(self.manifest.provenance.labels)
+        test_set.check()
+        images = TemporaryImages(test_set.image_shape)
+        with files.open_npz(self.file(test_set)) as archive:
+            labels = archive.read_as("labels", "int64", (test_set.images,))
+            for name, count in test_set.chunks():
+                images.append(archive.read_as(name, "uint8", (count, *test_set.image_shape)))
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"labels from {labels.min()} to {labels.max()}, but {classes} classes")
+        return images, labels
+
+    def _with_reference(self, images: Images, labels: NDArray[np.int64]) -> EvaluationSet:
+        """The evaluation set; raises ValueError if the reference is invalid, or belongs to other images or labels."""
+        shape = len(labels), len(self.manifest.provenance.labels)
+        with files.open_npz(self.file(self.manifest.reference)) as archive:
+            reference, logits = (archive.read_as(name, "float32", shape) for name in ("probabilities", "logits"))
+            identity = archive.read("test_set_sha256").tolist()
+        evaluation = EvaluationSet(images, labels, reference, logits)
+        if identity != evaluation.digest:
+            raise ValueError("the reference predictions belong to another test set")
+        if not np.isfinite(reference).all() or reference.min() < 0 or reference.max() > 1 + ROUNDING:
+            raise ValueError("the reference contains values that are not probabilities")
+        if not np.isfinite(logits).all() or abs(_softmax(logits) - reference).max() > ROUNDING:
+            raise ValueError("the reference probabilities are not the softmax of the logits")
+        stated = self.manifest.provenance.source_model.accuracy
+        if abs(evaluation.accuracy - stated) > 1e-9:
+            raise ValueError(
+                f"the original model's accuracy is {evaluation.accuracy:.2%}, but {stated:.2%} in {MANIFEST}: labels "
+                "or predictions were changed"
+            )
+        return evaluation
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    softmax: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return softmax
 
 
 def describe(path: Path) -> File:
@@ -205,12 +313,30 @@ def describe(path: Path) -> File:
     return File(path.name, files.sha256_of(path), path.stat().st_size)
 
 
-def write_evaluation_set(folder: Path, evaluation: EvaluationSet) -> tuple[File, File]:
-    """Write the test set and the reference to `folder`; return their manifest entries."""
-    identity = np.array(evaluation.digest)
-    files.write_npz(folder / TEST_SET, {"images": evaluation.images, "labels": evaluation.labels})
-    files.write_npz(folder / REFERENCE, {"probabilities": evaluation.reference, "test_set_sha256": identity})
-    return describe(folder / TEST_SET), describe(folder / REFERENCE)
+def read_first_chunk(test_set: Path) -> NDArray[np.uint8]:
+    """The first chunk of the images in the file of a test set; raises StorageError and ValueError."""
+    return files.read_npz(test_set, ["images_00000"])["images_00000"]
+
+
+def write_evaluation_set(folder: Path, evaluation: EvaluationSet) -> tuple[TestSet, File]:
+    """Write the test set and the reference to `folder`; return their manifest entries.
+
+    Images are stored in chunks that decompress independently, so that no more than one is in memory at a time.
+    """
+    images = evaluation.images
+    image_shape = tuple(images.shape[1:])
+    test_set = TestSet(TEST_SET, "", 0, len(images), image_shape, chunk_length(image_shape))
+    members = ((name, chunk) for (name, _), chunk in zip(test_set.chunks(), chunks(images), strict=True))
+    files.write_npz_members(folder / TEST_SET, itertools.chain([("labels", evaluation.labels)], members))
+    arrays = {"probabilities": evaluation.reference, "logits": evaluation.logits}
+    files.write_npz(folder / REFERENCE, arrays | {"test_set_sha256": np.array(evaluation.digest)})
+    written = describe(folder / TEST_SET)
+    return replace(test_set, sha256=written.sha256, bytes=written.bytes), describe(folder / REFERENCE)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, with the SHA-256 of its fields, to `folder`; raises StorageError."""
+    records.write(folder / MANIFEST, replace(manifest, sha256=manifest.digest()))
 
 
 def looks_like_bundle(path: Path) -> bool:
@@ -237,8 +363,12 @@ def open_bundle(path: Path) -> Bundle:
         manifest = records.parse(content, Manifest, str(manifest_path), EXPORT_AGAIN)
     except RecordError as error:
         raise BundleError(error.problem, error.remedy) from error
+    if manifest.sha256 != manifest.digest():
+        raise BundleError(f"{manifest_path} was changed (SHA-256 differs)", EXPORT_AGAIN)
     _check_names(path, manifest)
     _check_files(path, manifest)
+    for artifact in manifest.artifacts:
+        _check_metadata(path, artifact, manifest.provenance)
     return Bundle(path, manifest, files.sha256(content))
 
 
@@ -273,18 +403,17 @@ def _check_shapes(artifact: Artifact, evaluation: EvaluationSet) -> None:
         raise ValueError(f"{artifact.file} is incompatible with images of shape {image_shape} and {classes} classes")
 
 
-def _evaluation_set(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], reference: NDArray[np.float32], classes: int
-) -> EvaluationSet:
-    """The evaluation set of these arrays; raises ValueError if they are invalid."""
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(f"images are {images.dtype} {list(images.shape)}")
-    if labels.shape != (len(images),) or labels.dtype != np.int64:
-        raise ValueError(f"{len(images)} images, but labels are {labels.dtype} {list(labels.shape)}")
-    if reference.shape != (len(images), classes) or reference.dtype != np.float32:
-        raise ValueError(f"{len(images)} images, but the reference is {reference.dtype} {list(reference.shape)}")
-    if not np.isfinite(reference).all() or reference.min() < 0 or reference.max() > 1 + ROUNDING:
-        raise ValueError("the reference contains values that are not probabilities")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()}, but {classes} classes")
-    return EvaluationSet(images, labels, reference)
+def _check_metadata(path: Path, artifact: Artifact, provenance: Provenance) -> None:
+    """Raise BundleError unless the metadata inside the artifact agree with the manifest."""
+    content = files.read_bytes(path / artifact.file)
+    start = max(0, content.find(METADATA_START))
+    # In both formats the metadata are one line of JSON, stored as it is.
+    text = content[start : start + MAX_METADATA_BYTES].decode(errors="replace")
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+        metadata = records.decode(Metadata, value, "")
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: {artifact.file} contains no valid metadata of mnistkit", EXPORT_AGAIN) from error
+    expected = {field.name: getattr(artifact, field.name) for field in fields(ConversionInfo)}
+    if metadata != Metadata(provenance, ConversionInfo(**expected)):
+        raise BundleError(f"{path}: {artifact.file} belongs to another bundle (its metadata differ)", EXPORT_AGAIN)

@@ -20,7 +20,7 @@ def main(runtime: str, artifact: str, test_set: str, count: str) -> None:
     """Run `count` inferences between the marks 0 and 1."""
     session = RUNTIMES[runtime].open(Path(artifact))
     with np.load(test_set) as arrays:
-        session.load(arrays["images"][:1])
+        session.load(arrays["images_00000"][:1])
     syscall = ctypes.CDLL(None).syscall
     for _ in range(WARM_UP):
         session.run()

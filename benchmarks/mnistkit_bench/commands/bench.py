@@ -36,7 +36,6 @@ class Percentage(click.ParamType[float]):
 @click.option("--fail-over", type=Percentage(), default="5%", help="Slowdown against BASELINE that is a regression.")
 @click.option("--across-machines", is_flag=True, help="Compare even if BASELINE was measured on another machine.")
 @options.json_file
-@options.force_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -51,7 +50,6 @@ def command(
     fail_over: float,
     across_machines: bool,
     json_path: Path | None,
-    force: bool,
 ) -> None:
     """Measure the latency of a bundle's artifacts (build/cnn/bundle by default) on this machine.
 
@@ -68,7 +66,6 @@ def command(
     from mnistkit_bench import comparison, runner, tables
     from mnistkit_bench.jobs import SamplingOptions
 
-    options.check_not_exists(json_path, force=force)
     baseline = records.read(baseline_path, BenchReport, MEASURE_AGAIN) if baseline_path else None
     if baseline:
         comparison.check_baseline(baseline, this_machine(), fail_over, across_machines=across_machines)

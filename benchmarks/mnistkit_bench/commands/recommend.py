@@ -20,7 +20,6 @@ from mnistkit.cli.exit_codes import ExitCode
 @click.option("--max-latency", type=options.FiniteRange(0), metavar="µs", help="Maximum p50 latency, in microseconds.")
 @click.option("--max-size", type=click.IntRange(0), metavar="BYTES", help="Maximum artifact size, in bytes.")
 @options.json_file
-@options.force_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -30,7 +29,6 @@ def command(
     max_latency: float | None,
     max_size: int | None,
     json_path: Path | None,
-    force: bool,
 ) -> None:
     """Recommend the artifact and runtime to deploy to a machine, from the JSON files of its verify and bench.
 
@@ -44,7 +42,6 @@ def command(
     from mnistkit_bench import tables
     from mnistkit_bench.recommendation import Limits, recommend
 
-    options.check_not_exists(json_path, force=force)
     verified = records.read(verify_json, VerifyReport, "run 'mnistkit verify --json' again")
     measured = records.read(bench_json, BenchReport, MEASURE_AGAIN)
     result = recommend(verified, measured, Limits(max_drop, max_latency, max_size))

@@ -69,6 +69,14 @@ class FleetError(MnistkitError):
     """A run on boards that could not start: an empty inventory, or Ansible failed."""
 
 
+CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(10), *range(11, 32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """The text with control characters, except line breaks, as escapes: a terminal would obey them."""
+    return text.translate(CONTROL_CHARACTERS)
+
+
 def one_line(error: BaseException, limit: int | None = None) -> str:
     """The message of an exception on one line, at most `limit` characters; its class name if it has no message."""
     return (" ".join(str(error).split()) or type(error).__name__)[:limit]

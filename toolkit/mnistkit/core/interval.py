@@ -11,3 +11,8 @@ class Interval:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the ends are in the wrong order."""
+        if self.low > self.high:
+            raise ValueError(f"an interval from {self.low:g} to {self.high:g} is empty")

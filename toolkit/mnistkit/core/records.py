@@ -10,13 +10,27 @@ import math
 import types
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union
 
 from mnistkit.core import files
 from mnistkit.core.errors import RecordError, one_line
 
 TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer", bool: "a boolean"}
 MAX_EXCERPT_CHARACTERS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The values that a number of a record can have, in an annotation."""
+
+    low: float
+    high: float = math.inf
+
+
+Count = Annotated[int, Range(0)]
+NonNegative = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+Points = Annotated[float, Range(-100, 100)]  # a difference of shares, in percentage points
 
 
 class Record:
@@ -66,7 +80,7 @@ def parse(content: bytes, kind: type[R], name: str, remedy: str) -> R:
         value = json.loads(content)
         if not isinstance(value, dict) or value.get("schema") != f"mnistkit.{kind.schema}":
             raise ValueError(f'"schema" is not "mnistkit.{kind.schema}"')
-        version = decode(int, value.get("version"), "version")
+        version = decode(Annotated[int, Range(1)], value.get("version"), "version")
         if version > kind.version:
             raise RecordError(
                 f"{name} was written by a newer mnistkit (record version {version}, newest supported {kind.version})",
@@ -84,6 +98,8 @@ def decode(kind: Any, value: object, location: str) -> Any:
     Raises ValueError with `location`, such as "artifacts[0].file", if the value does not have that type.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _decode_in_range(arguments[0], arguments[1], value, location)
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, value, location)
     if origin is tuple:
@@ -103,9 +119,17 @@ def decode(kind: Any, value: object, location: str) -> Any:
     return _expect(kind, value, location)
 
 
+def _decode_in_range(kind: Any, range: Range, value: object, location: str) -> Any:
+    number = decode(kind, value, location)
+    if not range.low <= number <= range.high:
+        limits = f"at least {range.low:g}" if math.isinf(range.high) else f"from {range.low:g} to {range.high:g}"
+        raise ValueError(f"{location} is {_excerpt(value)}, not {limits}")
+    return number
+
+
 def _decode_dataclass(kind: Any, value: object, location: str) -> Any:
     entries = _expect(dict, value, location or "the record")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     prefix = f"{location}." if location else ""
     arguments = {}
     for field in dataclasses.fields(kind):

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnistkit.core import records
+
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 THERMAL_FOLDER = Path("/sys/class/thermal")
 VENDOR, HYPERVISOR = Path("/sys/class/dmi/id/sys_vendor"), Path("/sys/hypervisor/type")
@@ -29,15 +31,15 @@ class Machine:
     """The properties of a machine that do not change while it runs."""
 
     cpu: str  # the name of the board if the device tree has it, else of the CPU
-    cores: int
+    cores: records.Count
     architecture: str
     kernel: str
     features: tuple[str, ...] = ()  # CPU features that fast kernels need
-    bits: int = 64  # of the userland
-    page_size: int = 4096  # bytes
+    bits: records.Count = 64  # of the userland
+    page_size: records.Count = 4096  # bytes
     libc: str = ""
     governors: tuple[str, ...] = ()
-    maximum_mhz: float | None = None
+    maximum_mhz: records.NonNegative | None = None
     virtual: bool = False  # a virtual machine
     emulated: bool = False  # instructions are translated for another processor, so latencies are meaningless
 
@@ -46,10 +48,10 @@ class Machine:
 class MachineState:
     """The properties of a machine that change while it runs."""
 
-    mhz: float | None  # clock of the fastest core
+    mhz: records.NonNegative | None  # clock of the fastest core
     celsius: float | None  # temperature of the hottest thermal zone
-    load: float  # average over one minute
-    throttled: int | None  # bits of the Raspberry Pi firmware
+    load: records.NonNegative  # average over one minute
+    throttled: records.Count | None  # bits of the Raspberry Pi firmware
 
 
 def this_machine() -> Machine:

@@ -23,7 +23,7 @@ class Host:
     status: Status
     problem: str  # empty if the status is ok
     remedy: str
-    seconds: float  # from the start of the run until the board was finished
+    seconds: records.NonNegative  # from the start of the run until the board was finished
     changed: tuple[str, ...]  # tasks that changed something on the board
     verify: VerifyReport | None = None
     comparison: PredictionsComparison | None = None  # of the board's predictions with this machine's
@@ -36,13 +36,13 @@ class Spread:
 
     artifact: str
     runtime: str
-    threads: int
+    threads: records.Count
     metric: Metric  # accuracy as a share of 1, or p50 in microseconds
-    hosts: int
-    lowest: float
+    hosts: records.Count
+    lowest: records.NonNegative
     lowest_host: str
-    median: float
-    highest: float
+    median: records.NonNegative
+    highest: records.NonNegative
     highest_host: str
 
 

@@ -1,5 +1,6 @@
 """Runs one artifact on many images, on all cores."""
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.core.errors import SessionError, one_line
+from mnistkit.core.images import Images
 from mnistkit.runtimes import Runtime, Session
 
 # The fastest for 10,000 images: one single-threaded session for each core and batches of 16 to 32.
@@ -16,7 +18,7 @@ BATCH = 16
 
 
 def predict(
-    runtime: Runtime, artifact: Path, images: NDArray[np.uint8], advance: Callable[[float], None], batch: int = BATCH
+    runtime: Runtime, artifact: Path, images: Images, advance: Callable[[float], None], batch: int = BATCH
 ) -> NDArray[np.float32]:
     """The artifact's probabilities, float32 [N, classes], for raw images [N, height, width, channels].
 
@@ -27,8 +29,9 @@ def predict(
     sessions = [runtime.open(artifact, batch) for _ in range(threads)]
     try:
         with ThreadPoolExecutor(threads) as pool:
-            shares = np.array_split(images, threads)
-            return np.concatenate(list(pool.map(_run, sessions, shares, [advance] * threads)))
+            bounds = [len(images) * i // threads for i in range(threads + 1)]
+            shares = list(itertools.starmap(range, itertools.pairwise(bounds)))
+            return np.concatenate(list(pool.map(run, sessions, [images] * threads, shares, [advance] * threads)))
     except Exception as error:  # each runtime has exceptions of its own
         reason = one_line(error, 200)
         raise SessionError(f"{runtime.name} cannot run the artifact: {reason}", runtime.remedy) from error
@@ -38,10 +41,17 @@ def _available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run(session: Session, images: NDArray[np.uint8], advance: Callable[[float], None]) -> NDArray[np.float32]:
+def batch_size(quantization: str) -> int:
+    """The batch size for many images."""
+    # Dynamic quantization computes its ranges over a batch: only batch 1 predicts as a board does.
+    return 1 if quantization == "dynamic" else BATCH
+
+
+def run(session: Session, images: Images, share: range, advance: Callable[[float], None]) -> NDArray[np.float32]:
+    """The probabilities, float32 [N, classes], of the images at the indices in `share`, which are consecutive."""
     probabilities = []
-    for start in range(0, len(images), session.batch):
-        batch = images[start : start + session.batch]
+    for start in share[:: session.batch]:
+        batch = images[start : min(start + session.batch, share.stop)]
         padding = session.batch - len(batch)  # sessions accept only full batches
         session.load(np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0))) if padding else batch)
         session.run()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mnistkit.core.images import Images
+
 WORKER = "mnistkit.runtimes.worker"
 TIMEOUT_SECONDS = 120.0  # until the next message of a worker
 
@@ -39,14 +41,18 @@ class Isolation:
     Images and probabilities are exchanged with the workers through files in `folder`.
     """
 
-    def __init__(self, folder: Path, images: NDArray[np.uint8], classes: int) -> None:
-        import numpy as np
+    def __init__(self, folder: Path, images: Images, classes: int) -> None:
+        from mnistkit.core.images import FileImages, chunks
 
-        self._images_file, self._probabilities_file = folder / "images", folder / "probabilities"
+        self._probabilities_file = folder / "probabilities"
         self._shape, self._classes = images.shape, classes
+        self._images_file = images.path if isinstance(images, FileImages) else folder / "images"
+        if not isinstance(images, FileImages):
+            with self._images_file.open("wb") as file:
+                for chunk in chunks(images):
+                    file.write(chunk.tobytes())
         self._runtime: Runtime | None = None
         self._worker: WorkerProcess | None = None
-        self._images_file.write_bytes(np.ascontiguousarray(images).data)
 
     def predict(
         self, runtime: Runtime, artifact: Path, batch: int, advance: Callable[[float], None]
@@ -103,7 +109,7 @@ class Isolation:
 
 
 @contextlib.contextmanager
-def isolation(images: NDArray[np.uint8], classes: int) -> Iterator[Isolation]:
+def isolation(images: Images, classes: int) -> Iterator[Isolation]:
     """An Isolation for raw images [N, height, width, channels]; stops its worker and deletes its files at the end."""
     with tempfile.TemporaryDirectory(prefix="mnistkit-") as folder:
         isolated = Isolation(Path(folder), images, classes)

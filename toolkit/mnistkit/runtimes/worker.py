@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from mnistkit.core.errors import MnistkitError
+from mnistkit.core.images import FileImages
 from mnistkit.core.processes import Message, worker_channel
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import predict
@@ -49,7 +48,7 @@ def _run(job: Message, send: Send) -> Message:
     runtime.preload()
     if "artifact" not in job:
         return {"imported": True}
-    images = np.memmap(job["images"], np.uint8, "r", shape=tuple(job["shape"]))
+    images = FileImages(Path(job["images"]), tuple(job["shape"]))
     started = time.perf_counter()
     probabilities = predict(runtime, Path(job["artifact"]), images, ProgressReporter(send), job["batch"])
     seconds = time.perf_counter() - started

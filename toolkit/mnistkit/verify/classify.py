@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.bundle import Bundle
-from mnistkit.core.errors import ModelError
+from mnistkit.classifier import choose_artifact
 from mnistkit.data.dataset import Dataset, check_index
-from mnistkit.runtimes import match_runtimes
 from mnistkit.runtimes.isolation import isolation
-from mnistkit.training import keras_models
+from mnistkit.training import keras_models, loading
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Classification:
 def classify_with_model(path: Path, data: Dataset, index: int) -> Classification:
     """Classify test image `index` with the Keras model in `path`; raises ModelError and DataError."""
     images, labels = data.pick(index, 1, test=True)
-    model = keras_models.load(path)
+    model = loading.load(path)
     keras_models.check_matches_data(model, data)
     probabilities = keras_models.predict(model, images)[0]
     return Classification(images[0], probabilities, int(labels[0]), tuple(map(str, range(len(probabilities)))))
@@ -46,13 +45,7 @@ def classify_with_artifact(bundle: Bundle, name: str | None, index: int) -> Clas
     """
     evaluation = bundle.evaluation_set()
     check_index(index, len(evaluation.images))
-    artifacts = bundle.manifest.artifacts
-    selected = [artifact for artifact in artifacts if name in (None, artifact.file)]
-    if not selected:
-        raise ModelError(
-            f"{bundle.path} has no artifact {name}", f"choose from {', '.join(artifact.file for artifact in artifacts)}"
-        )
-    artifact, runtime = match_runtimes(selected[:1])[0]
+    artifact, runtime = choose_artifact(bundle.manifest.artifacts, name)
     image, label, names = evaluation.images[index], int(evaluation.labels[index]), bundle.manifest.provenance.labels
     with isolation(image[np.newaxis], len(names)) as isolated:
         probabilities, _ = isolated.predict(runtime, bundle.file(artifact), 1, lambda amount: None)

@@ -18,7 +18,7 @@ from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data.sampling import stratified_sample
 from mnistkit.device.machine import Machine, this_machine
 from mnistkit.runtimes import Runtime, artifacts_without_runtime, match_runtimes, runtime_versions
-from mnistkit.runtimes.inference import BATCH
+from mnistkit.runtimes.inference import batch_size
 from mnistkit.runtimes.isolation import Isolation, isolation
 
 ARRAYS = ("indices", "labels", "reference", "probabilities")
@@ -34,7 +34,7 @@ class ArtifactRun:
     quantization: Quantization
     output_scale: float | None  # None if the output is not quantized
     runtime: str
-    seconds: float  # to open the artifact and classify all images
+    seconds: records.NonNegative  # to open the artifact and classify all images
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class PredictionsRecord(records.Record, schema="predictions", version=1):
 
     bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
     test_set_sha256: str  # SHA-256 of the images and labels
-    seed: int | None  # of the sample; None if all images were used
+    seed: records.Count | None  # of the sample; None if all images were used
+    max_logit: records.NonNegative  # largest absolute logit of the original model
     machine: Machine
     versions: dict[str, str]
     rows: tuple[ArtifactRun, ...]
@@ -116,6 +117,7 @@ def run_artifacts(
         bundle_sha256=bundle.manifest_sha256,
         test_set_sha256=evaluation.digest,
         seed=sample_seed,
+        max_logit=float(abs(evaluation.logits[indices]).max()),
         machine=this_machine(),
         versions=runtime_versions(),
         rows=tuple(rows),
@@ -128,8 +130,7 @@ def run_artifacts(
 def _predict(
     isolated: Isolation, bundle: Bundle, artifact: Artifact, runtime: Runtime, images: int, progress: Progress
 ) -> tuple[NDArray[np.float32], float]:
-    # Dynamic quantization computes its ranges over a batch: only batch 1 predicts as a board does.
-    batch = 1 if artifact.quantization == "dynamic" else BATCH
+    batch = batch_size(artifact.quantization)
     with progress.task(f"{artifact.file} on {runtime.name}", images) as advance:
         return isolated.predict(runtime, bundle.file(artifact), batch, advance)
 

@@ -13,14 +13,14 @@ from mnistkit.core.errors import RecordError
 from mnistkit.device.machine import Machine
 from mnistkit.verify import parity
 from mnistkit.verify.parity import Flip, Parity, Verdict
-from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions
+from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions, PredictionsRecord
 
 
 @dataclass(frozen=True)
 class ArtifactResult(ArtifactOnRuntime):
     """The parity of an artifact on a runtime with the original model."""
 
-    seconds: float  # to open the artifact and classify all images
+    seconds: records.NonNegative  # to open the artifact and classify all images
     parity: Parity
     flips: tuple[Flip, ...]
 
@@ -32,10 +32,10 @@ class VerifyReport(records.Record, schema="verify", version=1):
     verdict: Verdict  # the worst of all rows; FAIL if no artifact ran, or one did not run on a requested runtime
     bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
     test_set_sha256: str  # SHA-256 of the images and labels
-    images: int
-    seed: int | None  # of the sample; None if all images were used
-    original_accuracy: float  # on these images
-    margin: float  # in percentage points
+    images: records.Count
+    seed: records.Count | None  # of the sample; None if all images were used
+    original_accuracy: records.Share  # on these images
+    margin: records.NonNegative  # in percentage points
     rows: tuple[ArtifactResult, ...]
     not_run: tuple[NotRun, ...]
     machine: Machine
@@ -49,8 +49,8 @@ class ArtifactComparison:
     artifact: str
     runtimes: tuple[str, ...]  # in the first file and in the second
     same_file: bool  # whether both ran the same artifact file, by its SHA-256
-    differing_images: int  # images for which a probability differs
-    max_difference_steps: int | None  # largest difference in steps of the output scale; None if the scales differ
+    differing_images: records.Count  # images for which a probability differs
+    max_difference_steps: records.Count | None  # in steps of the output scale; None if the scales differ
     parity: Parity
     flips: tuple[Flip, ...]
 
@@ -75,8 +75,8 @@ class PredictionsComparison(records.Record, schema="comparison", version=1):
     verdict: Verdict  # the worst of all artifacts
     machines: tuple[Machine, ...]  # of the first file and of the second
     versions: tuple[dict[str, str], ...]
-    images: int  # in both files
-    margin: float  # in percentage points
+    images: records.Count  # in both files
+    margin: records.NonNegative  # in percentage points
     artifacts: tuple[ArtifactComparison, ...]
     unmatched: tuple[UnmatchedArtifact, ...]
 
@@ -89,7 +89,7 @@ def evaluate(predictions: Predictions, margin: float) -> VerifyReport:
             artifact=row.artifact,
             runtime=row.runtime,
             seconds=row.seconds,
-            parity=parity.compute_parity(reference, probabilities, labels, margin, _tolerance(row)),
+            parity=parity.compute_parity(reference, probabilities, labels, margin, _tolerance(record, row)),
             flips=parity.find_flips(reference, probabilities, labels, predictions.indices),
         )
         for row, probabilities in zip(record.rows, predictions.probabilities, strict=True)
@@ -141,8 +141,9 @@ def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     return "FAIL" if "FAIL" in present else "INCONCLUSIVE" if "INCONCLUSIVE" in present else "PASS"
 
 
-def _tolerance(*rows: ArtifactRun) -> float | None:
-    return parity.FLOAT32_TOLERANCE if all(row.quantization == "float32" for row in rows) else None
+def _tolerance(record: PredictionsRecord, *rows: ArtifactRun) -> float | None:
+    all_float32 = all(row.quantization == "float32" for row in rows)
+    return parity.float32_tolerance(record.max_logit) if all_float32 else None
 
 
 def _select_common_images(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
@@ -198,7 +199,8 @@ def _unmatched(
 def _compare_artifact(first: Predictions, second: Predictions, i: int, j: int, margin: float) -> ArtifactComparison:
     first_row, second_row = first.record.rows[i], second.record.rows[j]
     reference, probabilities = first.probabilities[i], second.probabilities[j]
-    result = parity.compute_parity(reference, probabilities, first.labels, margin, _tolerance(first_row, second_row))
+    tolerance = _tolerance(first.record, first_row, second_row)
+    result = parity.compute_parity(reference, probabilities, first.labels, margin, tolerance)
     return ArtifactComparison(
         artifact=first_row.artifact,
         runtimes=(first_row.runtime, second_row.runtime),
