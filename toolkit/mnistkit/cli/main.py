@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from mnistkit import __version__
 from mnistkit.cli.exit_codes import SIGNALED, ExitCode
 from mnistkit.core import files
-from mnistkit.core.errors import MnistkitError, one_line
+from mnistkit.core.errors import MnistkitError, one_line, printable
+from mnistkit.core.version import __version__
 
 # Module names, not modules: `--help` imports none of them, and no package imports one above it.
 COMMANDS = {
@@ -59,6 +59,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    _open_standard_streams()
     # OpenBLAS starts a thread per core at import, and mnistkit multiplies no large matrices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
@@ -68,6 +69,16 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # started by nohup
             signal.signal(number, lambda number, _: sys.exit(SIGNALED + number))
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that the caller has closed, so that no other file gets their numbers."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
 
 
 def run(arguments: list[str]) -> int:
@@ -99,5 +110,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:
-    click.echo(f"mnistkit: {' '.join(message.split())}", err=True)
+    try:
+        click.echo(f"mnistkit: {printable(' '.join(message.split()))}", err=True)
+    except OSError:  # standard error is closed or full: the exit code is all that is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     return code

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from mnistkit.core.errors import StorageError
 if TYPE_CHECKING:
     from mnistkit.core.progress import Progress
     from mnistkit.data.dataset import Dataset
+    from mnistkit.data.imaging import Resize
 
 WORKSPACE = Path("build/cnn")
 PATH = click.Path(path_type=Path)
@@ -50,17 +53,27 @@ class ThreadCounts(click.ParamType[tuple[int, ...]]):
         return tuple(dict.fromkeys(map(int, parts)))
 
 
-data = click.option(
-    "--data",
-    type=PATH,
-    envvar="MNISTKIT_DATA",
-    show_envvar=True,
-    metavar="PATH",
-    help="Data set to use instead of MNIST: an npz file with x_train, y_train, x_test and y_test, or a folder of "
-    "four IDX files.",
-)
-json_file = click.option(
-    "--json", "json_path", type=PATH, metavar="FILE", help="Write the result to FILE as JSON; '-' prints it."
+_DATA = (
+    click.option(
+        "--data",
+        type=PATH,
+        envvar="MNISTKIT_DATA",
+        show_envvar=True,
+        metavar="PATH",
+        help="Data set to use instead of MNIST: an npz file with x_train, y_train, x_test and y_test, a folder of four "
+        "IDX files, or a folder of pictures: train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png.",
+    ),
+    click.option(
+        "--resize",
+        type=click.Choice(["stretch", "crop", "pad"]),
+        help="How to resize pictures of another size. Default: they are an error.",
+    ),
+    click.option(
+        "--split-seed",
+        type=click.IntRange(0),
+        default=0,
+        help="Seed of the split of a folder of pictures without train and test folders; a sixth is for testing.",
+    ),
 )
 bundle_argument = click.argument("bundle", type=PATH, default=WORKSPACE / "bundle")
 # The names are repeated here so that --help imports no runtime; a test compares them with mnistkit.runtimes.
@@ -71,7 +84,6 @@ runtime = click.option(
     type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime"]),
     help="Runtime to use (repeatable). Default: every installed runtime.",
 )
-force_json = click.option("--force", is_flag=True, help="Replace the --json file if it exists.")
 margin = click.option(
     "--margin",
     type=FiniteRange(0, 100, min_open=True),
@@ -112,16 +124,67 @@ def sampling(command: Command) -> Command:
     return add_options(command, _SAMPLING)
 
 
-def check_not_exists(path: Path | None, *, force: bool) -> None:
-    """Raise StorageError if `path` is a folder, or is a file and `force` is not set. Devices and pipes are accepted."""
-    if path and path.is_dir():
+_JSON = (
+    click.option(
+        "--json", "json_path", type=PATH, metavar="FILE", help="Write the result to FILE as JSON; '-' prints it."
+    ),
+    click.option("--force", is_flag=True, help="Replace output files that exist."),
+)
+OUTPUT_FILES = ("json_path", "junit", "png", "save_predictions")  # parameters of commands
+
+
+def json_file(command: Command) -> Command:
+    """The options --json and --force. Output files are checked before the command starts."""
+
+    @functools.wraps(command)
+    def checked(*arguments: Any, force: bool, **options: Any) -> None:
+        for name in OUTPUT_FILES:
+            if options.get(name) not in (None, Path("-")):
+                _check_output_file(options[name], force=force)
+        command(*arguments, **options)
+
+    return add_options(checked, _JSON)
+
+
+def _check_output_file(path: Path, *, force: bool) -> None:
+    """Raise StorageError if `path` can't be written, or is a file and `force` is not set.
+
+    Devices and pipes are accepted.
+    """
+    if path.is_dir():
         raise StorageError(f"{path} is a folder", "pass the name of a file")
-    if path and path.is_file() and not force:
+    if path.is_file() and not force:
         raise StorageError(f"{path} already exists", "pass --force to replace it, or choose another name")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not path.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise StorageError(f"cannot write {path}: {folder} is not a writable folder", "choose another path")
 
 
-def load_data(path: Path | None, progress: Progress) -> Dataset:
-    """The data set of `--data`, or MNIST."""
-    from mnistkit.data import dataset, mnist
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set as the user requests it."""
 
-    return dataset.load(path) if path else mnist.load(progress)
+    path: Path | None  # None: MNIST
+    resize: Resize | None
+    split_seed: int
+
+    def load(
+        self, progress: Progress, image_shape: tuple[int, int, int] | None = None, labels: tuple[str, ...] = ()
+    ) -> Dataset:
+        """The data set; pictures are decoded to `image_shape`, and their folders are in the order of `labels`."""
+        from mnistkit.data import dataset, mnist
+        from mnistkit.data.folder import FolderOptions
+
+        if not self.path:
+            return mnist.load(progress)
+        return dataset.load(self.path, FolderOptions(image_shape, self.resize, labels, self.split_seed), progress)
+
+
+def data(command: Command) -> Command:
+    """The options that select the data set, as one argument `data`, a DataOptions."""
+
+    @functools.wraps(command)
+    def with_data(*arguments: Any, data: Path | None, resize: Resize | None, split_seed: int, **options: Any) -> None:
+        command(*arguments, data=DataOptions(data, resize, split_seed), **options)
+
+    return add_options(with_data, _DATA)

@@ -9,9 +9,12 @@ from typing import IO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment, Segments
 from rich.text import Text
 
+from mnistkit.cli.stdout import reader_may_close
 from mnistkit.core import native_output, records
+from mnistkit.core.errors import printable
 
 PIPED_WIDTH = 120  # characters in a line if the output is not a terminal
 MAX_TABLE_WIDTH = 200  # characters
@@ -23,21 +26,30 @@ def show(*renderables: RenderableType) -> None:
     options = console.options.update(max_width=MAX_TABLE_WIDTH)
     widths = [console.measure(item, options=options).maximum for item in renderables if not isinstance(item, str)]
     console.width = max([console.width, *widths])
-    with console.capture() as capture:
-        for item in renderables:
-            console.print(item, soft_wrap=isinstance(item, str))
-    lines = [line.rstrip() for line in capture.get().splitlines()]  # rich pads tables to their full width
-    sys.stdout.write("\n".join([*lines, ""]))
+    with reader_may_close():
+        with console.capture() as capture:
+            for item in renderables:
+                text = isinstance(item, str)
+                shape = console.options.update(no_wrap=text, overflow="ignore" if text else None)
+                console.print(Segments(map(_printable, console.render(item, shape))), soft_wrap=text, end="")
+        lines = [line.rstrip() for line in capture.get().split("\n")]  # rich pads tables to their full width
+        sys.stdout.write("\n".join(lines))
 
 
 def write_result(record: records.Record, json_path: Path | None, *renderables: RenderableType) -> None:
-    """Print a result, and write it to `json_path` as JSON if one is given. If it is "-", print the JSON instead."""
+    """Write a result to `json_path` as JSON if one is given, and print it. If it is "-", print the JSON instead."""
     if json_path == Path("-"):
-        sys.stdout.write(records.to_json(record))
+        with reader_may_close():
+            sys.stdout.write(records.to_json(record))
         return
-    show(*renderables)
-    if json_path:
+    if json_path:  # first: whoever reads the output may stop early
         records.write(json_path, record)
+    show(*renderables)
+
+
+def _printable(segment: Segment) -> Segment:
+    """The segment with control characters shown as escapes: names and labels may come from elsewhere."""
+    return Segment(printable(segment.text), segment.style, segment.control)
 
 
 def _console(stream: IO[str]) -> Console:
@@ -61,11 +73,11 @@ class Terminal:
         else:
             yield lambda amount: None
         duration = f"  {time.perf_counter() - started:.1f} s"
-        self._console.print(Text.assemble(("✓ ", "green"), name, (duration, "dim")), soft_wrap=True)
+        self._console.print(Text.assemble(("✓ ", "green"), printable(name), (duration, "dim")), soft_wrap=True)
 
     def log(self, line: str) -> None:
         """Print one line, above the progress bar if there is one."""
-        self._console.print(line, soft_wrap=True)
+        self._console.print(printable(line), soft_wrap=True)
 
     @contextmanager
     def _bar(self, name: str, total: float | None) -> Iterator[Callable[[float], None]]:

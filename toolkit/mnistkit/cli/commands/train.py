@@ -45,7 +45,7 @@ def command(
     seed: int,
     init_from: Path | None,
     out: Path | None,
-    data: Path | None,
+    data: options.DataOptions,
 ) -> None:
     """Train the network of a recipe. Writes model.keras, history.json, curves.png and run.json."""
     from mnistkit.cli import terminal
@@ -57,5 +57,5 @@ def command(
     )
     progress = terminal.Terminal()
     folder = out or Path("build") / (f"{recipe}-continued" if init_from else recipe)
-    run = train(overridden, options.load_data(data, progress), seed, folder, init_from, progress)
+    run = train(overridden, data.load(progress), seed, folder, init_from, progress)
     terminal.show(run_line(run))

@@ -56,9 +56,9 @@ def command(
     report = evaluate(run, margin)
     flips = [(row.name, flip) for row in report.rows for flip in row.flips]
     shown = tables.show_flips(flips, evaluation.images) if show_flips else []
-    if save_predictions:  # before anything else can fail: they took the longest to compute
+    # All files before the output, the predictions first: they took the longest to compute.
+    if save_predictions:
         predictions.save(save_predictions, run)
-    terminal.write_result(report, json_path, tables.verify_table(report), *tables.remarks(report), *shown)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
     if png and flips:
@@ -66,4 +66,5 @@ def command(
         files.write_bytes(png, plots.image_grid(evaluation.images[indices], titles))
     elif png:
         files.remove(png)  # an earlier run may have left one
+    terminal.write_result(report, json_path, tables.verify_table(report), *tables.remarks(report), *shown)
     ctx.exit(exit_codes.of_verdict(report.verdict, allow_inconclusive=allow_inconclusive))

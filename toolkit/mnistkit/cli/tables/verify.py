@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +9,7 @@ from rich.text import Text
 from mnistkit.cli.tables import percent, points, table, verdict
 from mnistkit.cli.tables.images import blocks
 from mnistkit.cli.tables.remarks import reason_lines
+from mnistkit.core.images import Images
 from mnistkit.verify.paired import MAX_REQUIRED_IMAGES
 from mnistkit.verify.parity import Flip, Parity
 from mnistkit.verify.report import PredictionsComparison, UnmatchedArtifact, VerifyReport
@@ -110,7 +109,7 @@ def _flips_table(flips: NamedFlips) -> Table:
     return grid
 
 
-def show_flips(flips: NamedFlips, images: NDArray[np.uint8] | None = None) -> list[RenderableType]:
+def show_flips(flips: NamedFlips, images: Images | None = None) -> list[RenderableType]:
     """The table of flips, and the first of their test `images` as block characters if they are given."""
     if not flips:
         return ["no regressions or fixes"]
