@@ -35,6 +35,7 @@ def make_predictions(
         bundle_sha256="b",
         test_set_sha256="t",
         seed=None,
+        max_logit=10.0,
         machine=Machine(f"CPU {number}", 2, "aarch64", "Linux"),
         versions={"python": f"3.1{number}"},
         rows=tuple(ArtifactRun(artifact, "a", "int8", output_scale, runtime, 0.1) for artifact, runtime in rows),

@@ -134,9 +134,9 @@ def test_valid_npz_loads_as_raw_uint8_pixels(change: Callable[[Arrays], None], t
     data = dataset.load(tmp_path / "own.npz")
     assert data.name == "own"
     assert data.classes == 4
-    assert data.x_train.dtype == np.uint8
+    assert data.x_train[:].dtype == np.uint8
     assert data.image_shape[:2] == (6, 5)
-    np.testing.assert_array_equal(data.x_train.reshape(arrays["x_train"].shape), arrays["x_train"])
+    np.testing.assert_array_equal(data.x_train[:].reshape(arrays["x_train"].shape), arrays["x_train"])
     np.testing.assert_array_equal(data.y_test, arrays["y_test"].ravel())
 
 
@@ -204,7 +204,7 @@ def test_npz_member_without_suffix_and_corrupt_header_are_rejected(tmp_path: Pat
     with zipfile.ZipFile(path, "w") as archive:
         for key in dataset.KEYS:
             archive.writestr(key, b"")
-    with pytest.raises(DataError, match="no array x_train"):
+    with pytest.raises(DataError, match="no array x_test"):
         dataset.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         for key in dataset.KEYS:

@@ -1,5 +1,6 @@
 """Exported bundles: their content, their manifest, and the inputs that export rejects."""
 
+import fcntl
 import json
 import os
 import re
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 from support import Cli
 
-from mnistkit.bundle import Artifact, Bundle, open_bundle
+from mnistkit import bundle as bundles
+from mnistkit.bundle import Artifact, Bundle, Manifest, open_bundle
+from mnistkit.core import files
 from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
 from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
-from mnistkit.training import keras_models
+from mnistkit.training import keras_models, loading
 from mnistkit_export import calibration, passes
 
 NAMES = [
@@ -52,7 +55,7 @@ def test_reference_is_the_original_models_predictions(exported: Bundle, workspac
     evaluation = exported.evaluation_set()
     np.testing.assert_array_equal(evaluation.images, digits.x_test)
     np.testing.assert_array_equal(evaluation.labels, digits.y_test)
-    model = keras_models.load(workspace / "model.keras")
+    model = loading.load(workspace / "model.keras")
     np.testing.assert_allclose(evaluation.reference, keras_models.predict(model, digits.x_test), atol=1e-6)
 
 
@@ -143,13 +146,13 @@ def test_calibration_images_are_seeded_balanced_and_from_the_training_set(digits
     assert chosen.record == repeated.record != other.record
     assert chosen.images.shape == (500, 28, 28, 1)
     assert (chosen.images.min(), chosen.images.max()) == (0, 255)
-    labels = {image.tobytes(): label for image, label in zip(digits.x_train, digits.y_train, strict=True)}
+    labels = {image.tobytes(): label for image, label in zip(digits.x_train[:], digits.y_train, strict=True)}
     contents = [image.astype(np.uint8).tobytes() for image in chosen.images[1:]]  # two pixels of the first are replaced
     counts = np.bincount([labels[content] for content in contents], minlength=10)
     assert counts.min() >= 49
     assert counts.max() == 50
-    assert not set(contents) & {image.tobytes() for image in chosen.held_out.images}
-    assert len(chosen.held_out.images) == 10_000
+    assert not set(contents) & {image.tobytes() for image in digits.x_train[chosen.held_out]}
+    assert len(chosen.held_out) == 10_000
 
 
 def test_duplicates_of_test_images_are_excluded_from_calibration(
@@ -159,9 +162,9 @@ def test_duplicates_of_test_images_are_excluded_from_calibration(
     overlapping = Dataset("overlapping", data.x_train, data.y_train, data.x_train[:300], data.y_train[:300])
     chosen = calibration.choose(overlapping, 0)
     assert chosen.record.excluded == 300
-    test_images = {image.tobytes() for image in overlapping.x_test}
+    test_images = {image.tobytes() for image in overlapping.x_test[:]}
     assert not test_images & {image.astype(np.uint8).tobytes() for image in chosen.images}
-    x, y = data.x_train, data.y_train
+    x, y = data.x_train[:], data.y_train
     np.savez(tmp_path / "same.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     result = mnistkit("export", workspace / "model.keras", "--out", tmp_path / "b", "--data", tmp_path / "same.npz")
     assert result.code == 2
@@ -206,11 +209,36 @@ def test_folder_with_another_kind_of_manifest_is_never_replaced(mnistkit: Cli, w
 def test_leftovers_of_a_killed_export_are_removed(
     mnistkit: Cli, workspace: Path, bundle: Path, few_digits: Path
 ) -> None:
-    for name in (f".tmp-{os.getpid()}-bundle", f".old-{os.getpid()}-bundle"):
-        shutil.copytree(bundle, bundle.with_name(name))
+    dead, running = (bundle.with_name(f".tmp-{number}-bundle") for number in (1, 2))
+    for folder in (dead, running):
+        shutil.copytree(bundle, folder)
     arguments = ("export", workspace / "model.keras", "--data", few_digits, "--out", bundle, "--force", *QUICK)
+    descriptor = os.open(running, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # as a running export does
+    assert mnistkit(*arguments).code == 0
+    assert sorted(path.name for path in bundle.parent.iterdir()) == [running.name, "bundle"]
+    os.close(descriptor)
     assert mnistkit(*arguments).code == 0
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_of_two_exports_into_a_fresh_folder_one_succeeds(
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("export", workspace / "model.keras", "--data", few_digits, "--out", tmp_path / "b", *QUICK)
+    write_manifest = bundles.write_manifest
+
+    def finish_another_export_first(folder: Path, manifest: Manifest) -> None:
+        monkeypatch.setattr(bundles, "write_manifest", write_manifest)
+        monkeypatch.setattr(files, "_temporary_sibling", lambda path: path.with_name(f".tmp-1-{path.name}"))
+        assert mnistkit(*arguments).code == 0
+        write_manifest(folder, manifest)
+
+    monkeypatch.setattr(bundles, "write_manifest", finish_another_export_first)
+    result = mnistkit(*arguments)
+    assert result.code == 2
+    assert "another command has just written it: pass --force" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 # --- invalid models and data ------------------------------------------------------------------------------------
@@ -263,19 +291,21 @@ def test_invalid_model_file_is_rejected(
 def build_unsupported_model(kind: str) -> keras_models.KerasModel:
     keras = keras_models.import_keras()
     layers = keras.layers
-    image, color_image, vector = keras.Input((28, 28, 1)), keras.Input((32, 32, 3)), keras.Input((3,))
+    image, vector = keras.Input((28, 28, 1), name="photo"), keras.Input((3,), name="vector")
+    color_image = keras.Input((32, 32, 3))
     flat, softmax = layers.Flatten()(image), layers.Dense(10, "softmax")
     models = {
         "two inputs": lambda: keras.Model([image, vector], softmax(layers.Concatenate()([flat, vector]))),
         "two outputs": lambda: keras.Model(image, [softmax(flat), layers.Dense(2)(flat)]),
-        "flat input": lambda: keras.Sequential([keras.Input((784,)), softmax]),
+        "channels first": lambda: keras.Sequential([keras.Input((1, 28, 28)), layers.Flatten(), softmax]),
+        "one softmax unit": lambda: keras.Model(image, layers.Dense(1, "softmax")(flat)),
         "image output": lambda: keras.Model(image, layers.Conv2D(3, 3)(image)),
         "sigmoids": lambda: keras.Model(image, layers.Dense(10, "sigmoid")(flat)),
         "nan": lambda: keras.Model(image, softmax(layers.Rescaling(float("nan"))(flat))),
         "few classes": lambda: keras.Model(image, layers.Dense(5, "softmax")(flat)),
         "other shape": lambda: keras.Model(color_image, softmax(layers.Flatten()(color_image))),
         "unbuilt": lambda: keras.Sequential([layers.Flatten(), layers.Dense(10, "softmax")]),
-        "code": lambda: keras.Model(image, softmax(layers.Lambda(lambda x: x * 2)(flat))),
+        "code": lambda: keras.Model(image, softmax(layers.Lambda(lambda x: x * 2, name="lambda_code")(flat))),
     }
     return models[kind]()
 
@@ -283,16 +313,17 @@ def build_unsupported_model(kind: str) -> keras_models.KerasModel:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("two inputs", "2 inputs and 1 outputs"),
-        ("two outputs", "1 inputs and 2 outputs"),
-        ("flat input", "has input shape [None, 784]"),
+        ("two inputs", "has 2 inputs: photo, vector"),
+        ("two outputs", "has 2 outputs: "),
+        ("channels first", "the model's input [1, 28, 28] has the channels first; build it again"),
+        ("one softmax unit", "the model's outputs are not probabilities"),
         ("image output", "has output shape [None, 26, 26, 3]"),
         ("sigmoids", "the model's outputs are not probabilities; add a softmax at its end"),
         ("nan", "not finite"),
-        ("few classes", "is for [28, 28, 1] images in 5 classes, the data set has [28, 28, 1] images in 10 classes"),
-        ("other shape", "is for [32, 32, 3] images in 10 classes, the data set has [28, 28, 1] images in 10 classes"),
+        ("few classes", "the model has 5 classes, the data set has 10"),
+        ("other shape", "the model is for images of shape [32, 32, 3], the data set has [28, 28, 1]"),
         ("unbuilt", "has no input shape"),
-        ("code", "cannot load"),
+        ("code", "layer lambda_code in "),
     ],
 )
 def test_model_that_is_not_a_matching_image_classifier_is_rejected(
@@ -310,7 +341,7 @@ def test_too_few_calibration_images_are_rejected(
 ) -> None:
     data = dataset.load(few_digits)
     x_train, y_train = data.x_train[:499], data.y_train[:499]
-    np.savez(tmp_path / "fewer.npz", x_train=x_train, y_train=y_train, x_test=data.x_test, y_test=data.y_test)
+    np.savez(tmp_path / "fewer.npz", x_train=x_train, y_train=y_train, x_test=data.x_test[:], y_test=data.y_test)
     result = mnistkit("export", workspace / "model.keras", "--out", tmp_path / "b", "--data", tmp_path / "fewer.npz")
     assert result.code == 2
     assert "calibration needs 500 training images, but only 416 are available" in result.err

@@ -105,7 +105,7 @@ def run_fleet(fleet: Fleet, mnistkit: Cli, tmp_path: Path) -> Cli:
         names = [argument for argument in arguments if argument in fleet.network.boards]
         options = [argument for argument in arguments if argument not in names]
         inventory = fleet.inventory(tmp_path, *names, **variables)
-        options += ["--wheelhouse", str(fleet.wheelhouse), "--json", str(tmp_path / "fleet.json")]
+        options += ["--wheelhouse", str(fleet.wheelhouse), "--json", str(tmp_path / "fleet.json"), "--force"]
         return mnistkit("fleet", command, fleet.bundle, "--inventory", inventory, *options)
 
     return run
@@ -374,6 +374,11 @@ def test_credentials_are_not_printed_or_written(fleet: Fleet, mnistkit: Cli, tmp
     assert "--wheelhouse" in host.remedy
     written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path != inventory]
     assert not any(SECRET in text for text in [result.out, result.err, *written])
+
+
+def test_credentials_in_urls_are_redacted() -> None:
+    text = failures.redact_credentials(f"no route to https://user:{SECRET}@index.example/simple, retrying")
+    assert text == "no route to https://***@index.example/simple, retrying"
 
 
 def test_playbook_works_with_ansible_alone(fleet: Fleet, tmp_path: Path) -> None:

@@ -18,17 +18,17 @@ MODULES = {
 LAYERS = [
     {"mnistkit_export", "mnistkit_bench"},  # reached from mnistkit.cli.main by name alone
     {"mnistkit.__main__"},
+    {"mnistkit"},
     {"mnistkit.cli"},
     {"mnistkit.fleet"},
     {"mnistkit.verify"},
     {"mnistkit.bench_report", "mnistkit.training"},
-    {"mnistkit.device"},
+    {"mnistkit.device", "mnistkit.classifier"},
     {"mnistkit.data", "mnistkit.formats", "mnistkit.runtimes"},
     {"mnistkit.bundle"},
     {"mnistkit.core"},
-    {"mnistkit"},
 ]
-HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers", "matplotlib"}
+HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers", "matplotlib", "PIL"}
 
 
 def imports(tree: ast.AST, *, inside_functions: bool) -> Iterator[str]:

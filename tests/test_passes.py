@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnistkit.data.dataset import Dataset
-from mnistkit.training import keras_models
-from mnistkit_export.passes import copy_unchanged, optimize, remove_training_layers, with_softmax
+from mnistkit.training import keras_models, loading
+from mnistkit_export.passes import copy_unchanged, optimize, remove_training_layers
 from mnistkit_export.passes.crop import crop
 from mnistkit_export.passes.fold import fold
 from mnistkit_export.passes.sequential import LayerSpec, rebuild, to_layer_specs
@@ -170,7 +170,7 @@ def test_cropping_never_changes_the_output(
 
 
 def test_optimized_cnn_has_equal_outputs_and_fewer_macs(workspace: Path, digits: Dataset) -> None:
-    model = keras_models.load(workspace / "model.keras")
+    model = loading.load(workspace / "model.keras")
     prepared = optimize(model)
     images = digits.x_test[:500]
     np.testing.assert_allclose(
@@ -210,24 +210,11 @@ def test_only_shapes_are_frozen_if_the_model_branches() -> None:
 
 
 def test_unoptimized_copy_has_equal_macs_and_outputs(workspace: Path) -> None:
-    model = keras_models.load(workspace / "model.keras")
+    model = loading.load(workspace / "model.keras")
     prepared = copy_unchanged(model)
     assert prepared.passes == ()
     assert keras_models.count_macs(prepared.model) == keras_models.count_macs(model)
     check_same_outputs(model, prepared.model)
-
-
-@pytest.mark.parametrize("kind", ["sequential", "functional"])
-def test_softmax_turns_logits_into_probabilities(kind: str) -> None:
-    keras = keras_models.import_keras()
-    model = build(layer("Flatten"), layer("Rescaling", 1 / 255), layer("Dense", 7))
-    if kind == "functional":
-        model = keras.Model(model.inputs, model.outputs)
-    images = random_images(model)
-    logits = keras_models.predict(model, images)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(keras_models.predict(with_softmax(model), images), expected, atol=1e-6)
-    assert to_layer_specs(with_softmax(model)) is not None
 
 
 # --- names ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import BRIEFLY, FAST, Cli
+from support import BRIEFLY, FAST, UNTRAINED, Cli
 
 from mnistkit.bundle import Bundle, open_bundle
 from mnistkit.cli import main
 from mnistkit.core import files
 from mnistkit.data import dataset
 from mnistkit.formats.tflite_file import TfliteFile
-from mnistkit.training import keras_models
+from mnistkit.training import keras_models, loading
 from mnistkit_export import exporter
 from mnistkit_export.layer_tensors import QuantParams
 from mnistkit_export.plan import ExportOptions
@@ -35,7 +34,7 @@ def fragile(workspace: Path, shared_folder: SharedFolder) -> Path:
     """The CNN with one channel multiplied by 1000 and divided again by the next layer: int8 destroys its accuracy."""
 
     def make(folder: Path) -> None:
-        model = keras_models.load(workspace / "model.keras")
+        model = loading.load(workspace / "model.keras")
         first, second, _ = (layer for layer in model.layers if type(layer).__name__ == "Conv2D")
         kernel, bias = first.get_weights()
         channel = kernel.sum(axis=(0, 1, 2)).argmax()  # active in every image
@@ -52,7 +51,7 @@ def fragile(workspace: Path, shared_folder: SharedFolder) -> Path:
 
 def fragile_layers(path: Path) -> list[str]:
     """The layers that the large channel affects: two that output it, and one that reads it."""
-    return [layer.name for layer in keras_models.load(path).layers][1:4]
+    return [layer.name for layer in loading.load(path).layers][1:4]
 
 
 def verify(mnistkit: Cli, bundle: Path, margin: float) -> dict[str, str]:
@@ -109,7 +108,7 @@ def test_accuracy_control_keeps_no_layer_in_float_if_the_target_is_met(
 def test_accuracy_control_continues_until_the_target_is_met(
     mnistkit: Cli, fragile: Path, few_digits: Path, tmp_path: Path
 ) -> None:
-    model = keras_models.load(fragile)
+    model = loading.load(fragile)
     last = model.layers[-1]
     kernel, bias = last.get_weights()
     last.set_weights([kernel * 1e-3, bias * 1e-3])  # makes all probabilities equal in 8 bits
@@ -328,7 +327,7 @@ def build_branched_model() -> keras_models.KerasModel:
     return keras.Model(image, layers.Dense(3)(layers.Concatenate()([x, layers.GlobalAveragePooling2D()(image)])))
 
 
-BRANCHED_OPTIONS = ("--labels", "red,green,blue")
+BRANCHED_OPTIONS = ("--labels", "red,green,blue", *UNTRAINED)
 
 
 @pytest.fixture(scope="session")
@@ -425,7 +424,7 @@ def test_unusual_model_keeps_its_predictions(
     softmax = keras.layers.Dense(3, "softmax", dtype="float32")(body(keras.layers, image))
     keras.Model(image, softmax).save(tmp_path / "model.keras")
     options = ("--data", colors, "--quantize", "float32", "--quantize", "dynamic")
-    result = mnistkit("export", tmp_path / "model.keras", *options)
+    result = mnistkit("export", tmp_path / "model.keras", *options, *UNTRAINED)
     assert result.code == 0, result.err
     rows = json.loads(mnistkit("verify", tmp_path / "bundle", *FAST, "--margin", 100, "--json", "-").out)["rows"]
     assert {row["parity"]["agreement"] for row in rows if "float32" in row["artifact"]} == {1}
@@ -439,10 +438,29 @@ def test_unsupported_layer_is_reported_in_one_line(mnistkit: Cli, few_digits: Pa
     parts = unsupported, layers.Flatten(), layers.Dense(10, "softmax")
     keras.Sequential([keras.Input((28, 28, 1)), *parts]).save(tmp_path / "model.keras")
     for format in ("tflite", "onnx"):
-        result = mnistkit("export", tmp_path / "model.keras", "--data", few_digits, "--format", format)
+        arguments = "export", tmp_path / "model.keras", "--data", few_digits, *UNTRAINED
+        result = mnistkit(*arguments, "--format", format)
         assert result.code == 2
-        assert re.search(rf"model.float32.{format} failed: .*; simplify the model, or", result.err.splitlines()[-1])
+        layer = "resizing (Resizing, interpolation=lanczos3)"
+        assert f"layer {layer} cannot be exported to {format}; replace the layer" in result.err.splitlines()[-1]
         assert not (tmp_path / "bundle").exists()
+
+
+def test_artifacts_of_the_other_format_are_kept(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
+    keras = keras_models.import_keras()
+    layers = keras.layers
+    parts = layers.Resizing(14, 14, interpolation="bicubic"), layers.Flatten(), layers.Dense(10, "softmax")
+    keras.Sequential([keras.Input((28, 28, 1)), *parts]).save(tmp_path / "model.keras")
+    result = mnistkit("export", tmp_path / "model.keras", "--data", few_digits, *UNTRAINED)
+    assert result.code == 1
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert {artifact.format for artifact in manifest.artifacts} == {"onnx"}
+    assert [failure.file for failure in manifest.not_exported] == [
+        f"model.{quantization}.tflite" for quantization in ("float32", "float16", "dynamic", "int8")
+    ]
+    (line,) = (line for line in result.out.splitlines() if line.startswith("not exported: "))
+    assert "interpolation=bicubic) cannot be exported to tflite; replace the layer, or use --format onnx" in line
+    assert mnistkit("verify", tmp_path / "bundle", "--runtime", "onnxruntime", "--margin", 100).code == 0
 
 
 def test_model_that_cannot_be_run_is_reported_in_one_line(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:

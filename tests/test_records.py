@@ -79,6 +79,13 @@ def test_error_names_the_missing_field() -> None:
         parse(json.dumps(body).encode())
 
 
+def test_boolean_is_not_a_number() -> None:
+    body = json.loads(records.to_json(VALID))
+    body["parts"][0]["fraction"] = True
+    with pytest.raises(RecordError, match=r"fraction is true, not a finite number"):
+        parse(json.dumps(body).encode())
+
+
 def test_newer_version_is_rejected_with_the_advice_to_upgrade() -> None:
     body = json.loads(records.to_json(VALID)) | {"version": 4}
     with pytest.raises(RecordError, match=r"newer mnistkit.*upgrade"):

@@ -11,7 +11,7 @@ from support import TRAINING_SEED, Cli
 from mnistkit.core import records
 from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
-from mnistkit.training import keras_models, recipes
+from mnistkit.training import keras_models, loading, recipes
 from mnistkit.training.model import build_model
 from mnistkit.training.train import History, TrainingRun
 
@@ -30,7 +30,7 @@ def test_training_records_settings_metrics_and_accuracy(trained: Path, few_digit
     assert len(history.seconds) == 2
     assert history.metrics["loss"][1] < history.metrics["loss"][0]
     assert run.test_accuracy > 0.3  # random guessing: 0.1
-    probabilities = keras_models.predict(keras_models.load(trained / "model.keras"), data.x_test)
+    probabilities = keras_models.predict(loading.load(trained / "model.keras"), data.x_test)
     assert (probabilities.argmax(axis=1) == data.y_test).mean() == run.test_accuracy
 
 
@@ -58,7 +58,7 @@ def test_only_the_same_seed_reproduces_the_weights(mnistkit: Cli, few_digits: Pa
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         outcome = mnistkit("train", "--epochs", 1, "--seed", seed, "--data", few_digits, "--out", tmp_path / name)
         assert outcome.code == 0
-        arrays = keras_models.load(tmp_path / name / "model.keras").get_weights()
+        arrays = loading.load(tmp_path / name / "model.keras").get_weights()
         weights.append([array.tobytes() for array in arrays])
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
@@ -132,6 +132,6 @@ def test_data_set_determines_image_shape_and_classes(mnistkit: Cli, tmp_path: Pa
     options = "--epochs", 1, "--seed", TRAINING_SEED, "--out", tmp_path / "out"
     outcome = mnistkit("train", "--data", tmp_path / "own.npz", *options)
     assert outcome.code == 0
-    model = keras_models.load(tmp_path / "out" / "model.keras")
+    model = loading.load(tmp_path / "out" / "model.keras")
     assert (model.inputs[0].shape, model.outputs[0].shape) == ((None, 20, 24, 3), (None, 3))
     assert json.loads((tmp_path / "out" / "run.json").read_text())["data"] == "own"

@@ -1,19 +1,23 @@
 """`mnistkit verify` on the real MNIST."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from support import FAST, WIDE, Cli
+from support import FAST, WIDE, Cli, edit_manifest
 
 from mnistkit.bundle import EvaluationSet, open_bundle, write_evaluation_set
 from mnistkit.core import files, records
 from mnistkit.core.errors import SessionError, WorkerError
 from mnistkit.core.processes import WorkerProcess
-from mnistkit.runtimes import tflite
+from mnistkit.runtimes import RUNTIMES, tflite
+from mnistkit.runtimes.isolation import isolation
 from mnistkit.verify import predictions
 from mnistkit.verify.report import VerifyReport
 
@@ -23,32 +27,49 @@ ONNX = [f"model.{quantization}.onnx" for quantization in ("float32", "dynamic", 
 
 def use_perfect_reference(bundle: Path) -> None:
     """Replace the original model's predictions by the labels, so that all artifacts are less accurate."""
-    evaluation = open_bundle(bundle).evaluation_set()
+    opened = open_bundle(bundle)
+    evaluation, stated = opened.evaluation_set(), opened.manifest.provenance.source_model.accuracy
     perfect = np.eye(10, dtype=np.float32)[evaluation.labels]
-    _, reference = write_evaluation_set(bundle, EvaluationSet(evaluation.images, evaluation.labels, perfect))
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["reference"]["sha256"] = reference.sha256
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    perfect_set = EvaluationSet(evaluation.images, evaluation.labels, perfect, perfect * np.float32(50))
+    _, reference = write_evaluation_set(bundle, perfect_set)
+    before, after = f'"accuracy":{stated}'.encode(), b'"accuracy":1.0'
+    checksums = {"reference.npz": reference.sha256}
+    for artifact in opened.manifest.artifacts:  # their metadata have the accuracy too
+        content = (bundle / artifact.file).read_bytes()
+        assert before in content
+        (bundle / artifact.file).write_bytes(content.replace(before, after.ljust(len(before))))
+        checksums[artifact.file] = files.sha256_of(bundle / artifact.file)
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["provenance"]["source_model"]["accuracy"] = 1.0
+        for file in (manifest["reference"], *manifest["artifacts"]):
+            file["sha256"] = checksums[file["file"]]
+
+    edit_manifest(bundle, change)
 
 
 def replace_artifact(bundle: Path, name: str, content: bytes) -> None:
-    """Replace an artifact and its checksum in the manifest."""
-    (bundle / name).write_bytes(content)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    for artifact in manifest["artifacts"]:
-        if artifact["file"] == name:
-            artifact["sha256"] = files.sha256(content)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    """Replace an artifact by other content with its metadata, and its checksum in the manifest."""
+    original = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content + original[original.index(b'{"schema":"mnistkit.metadata"') :])
+
+    def change(manifest: dict[str, Any]) -> None:
+        (artifact,) = (artifact for artifact in manifest["artifacts"] if artifact["file"] == name)
+        artifact["sha256"] = files.sha256_of(bundle / name)
+
+    edit_manifest(bundle, change)
 
 
 def keep_artifacts(bundle: Path, *names: str) -> None:
     """Remove all other artifacts from a bundle."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    for artifact in manifest["artifacts"]:
-        if artifact["file"] not in names:
-            (bundle / artifact["file"]).unlink()
-    manifest["artifacts"] = [artifact for artifact in manifest["artifacts"] if artifact["file"] in names]
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+    def change(manifest: dict[str, Any]) -> None:
+        for artifact in manifest["artifacts"]:
+            if artifact["file"] not in names:
+                (bundle / artifact["file"]).unlink()
+        manifest["artifacts"] = [artifact for artifact in manifest["artifacts"] if artifact["file"] in names]
+
+    edit_manifest(bundle, change)
 
 
 def test_all_artifacts_pass_on_all_runtimes(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
@@ -97,7 +118,7 @@ def test_accuracy_drop_beyond_the_margin_exits_with_1_and_is_reported(
 def test_too_few_images_exit_with_3_unless_inconclusive_is_allowed(
     mnistkit: Cli, workspace: Path, tmp_path: Path
 ) -> None:
-    arguments = ("verify", workspace / "bundle", *FAST, "--limit", 300, "--junit", tmp_path / "junit.xml")
+    arguments = ("verify", workspace / "bundle", *FAST, "--limit", 300, "--junit", tmp_path / "junit.xml", "--force")
     result = mnistkit(*arguments, "--json", tmp_path / "verify.json")
     assert result.code == 3
     assert result.out.count("INCONCLUSIVE") >= 7
@@ -115,7 +136,7 @@ def test_too_few_images_exit_with_3_unless_inconclusive_is_allowed(
 def test_sample_depends_on_the_seed(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     def sample(seed: int) -> list[int]:
         arguments = ("--runtime", "litert", "--limit", 100, "--seed", seed, "--save-predictions", tmp_path / "p.npz")
-        assert mnistkit("verify", workspace / "bundle", *arguments).code == 3
+        assert mnistkit("verify", workspace / "bundle", *arguments, "--force").code == 3
         indices: list[int] = predictions.load(tmp_path / "p.npz").indices.tolist()
         return indices
 
@@ -174,7 +195,7 @@ def test_runtime_crash_is_reported(
 ) -> None:
     run_workers_as(monkeypatch, tmp_path, DYING_WORKER.replace("{name}", name))
     junit = tmp_path / "junit.xml"
-    arguments = ("verify", workspace / "bundle", *WIDE, "--junit", junit)
+    arguments = ("verify", workspace / "bundle", *WIDE, "--junit", junit, "--force")
     result = mnistkit(*arguments)
     assert result.code == 0
     assert result.out.count("PASS") == 4
@@ -253,19 +274,11 @@ def test_two_messages_in_one_read_are_separated(tmp_path: Path, monkeypatch: pyt
     worker.close()
 
 
-def test_artifact_with_another_number_of_classes_is_reported(mnistkit: Cli, bundle: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["provenance"]["labels"] = ["a", "b"]
-    for artifact in manifest["artifacts"]:
-        artifact["output"]["shape"][1] = 2
-    evaluation = open_bundle(bundle).evaluation_set()
-    narrow = EvaluationSet(evaluation.images, evaluation.labels % 2, evaluation.reference[:, :2].copy())
-    for key, file in zip(("test_set", "reference"), write_evaluation_set(bundle, narrow), strict=True):
-        manifest[key]["sha256"] = file.sha256
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-    result = mnistkit("verify", bundle, "--runtime", "litert")
-    assert result.code == 1
-    assert "returned 100,000 values for 10,000 images of 2 classes" in result.out
+def test_artifact_with_another_number_of_classes_is_an_error(workspace: Path) -> None:
+    images = np.zeros((20, 28, 28, 1), np.uint8)
+    with isolation(images, classes=2) as isolated, pytest.raises(WorkerError) as caught:
+        isolated.predict(RUNTIMES["litert"], workspace / "bundle" / "model.int8.tflite", 1, lambda amount: None)
+    assert "returned 200 values for 20 images of 2 classes" in str(caught.value)
 
 
 # --- options and output -----------------------------------------------------------------------------------------
@@ -303,12 +316,38 @@ def test_json_can_be_written_to_a_device(mnistkit: Cli, workspace: Path) -> None
     assert Path("/dev/null").is_char_device()
 
 
-def test_unwritable_json_file_is_an_error_after_the_table(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--json", "--junit", "--png", "--save-predictions"])
+def test_output_files_are_checked_before_anything_runs(
+    mnistkit: Cli, workspace: Path, tmp_path: Path, option: str
+) -> None:
     (tmp_path / "file").touch()
-    result = mnistkit("verify", workspace / "bundle", *FAST, *WIDE, "--json", tmp_path / "file" / "verify.json")
-    assert result.code == 2
-    assert result.out.count("PASS") == 7
-    assert "cannot write" in result.err.splitlines()[-1]
+    arguments = "verify", workspace / "bundle", *FAST, *WIDE, option
+    for path, message in (
+        (tmp_path / "file", "already exists; pass --force to replace it"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "file" / "result", "is not a writable folder"),
+    ):
+        result = mnistkit(*arguments, path)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+
+
+def test_reader_that_closes_standard_output_does_not_change_the_exit_code(workspace: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnistkit", "verify", str(workspace / "bundle"), *FAST, *WIDE]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "v.json")], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert records.read(tmp_path / "v.json", VerifyReport, "").verdict == "PASS"
+    closed = subprocess.run(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *command], check=False)
+    assert closed.returncode == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert b"cannot write to standard output: No space left on device" in done.stderr
 
 
 def test_output_without_a_terminal_has_no_color_and_no_trailing_spaces(mnistkit: Cli, workspace: Path) -> None:

@@ -18,6 +18,7 @@ from mnistkit.bundle import (
     ConversionInfo,
     Format,
     Metadata,
+    NotExported,
     Provenance,
     Quantization,
 )
@@ -26,12 +27,16 @@ from mnistkit.core.errors import ExportError, MnistkitError, one_line
 from mnistkit.core.packages import installed_versions, missing_package
 from mnistkit.core.progress import Progress
 from mnistkit.formats.model_file import ModelFile
+from mnistkit.runtimes import default_for
+from mnistkit.runtimes.inference import predict
 from mnistkit.training import keras_models
+from mnistkit.training.keras_models import KerasModel
 from mnistkit_export.accuracy_control import AccuracyTarget, quantize_with_accuracy_control
 from mnistkit_export.onnx import OnnxConverter
 from mnistkit_export.passes import PreparedModel
 from mnistkit_export.plan import CALIBRATED, ArtifactKind, ExportOptions
 from mnistkit_export.tflite import TfliteConverter
+from mnistkit_export.unsupported import find_unsupported_layer
 
 
 class Converter(Protocol):
@@ -57,6 +62,32 @@ CONVERTERS: dict[Format, Callable[[PreparedModel, NDArray[np.float32], Calibrati
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What a float32 artifact must compute."""
+
+    images: NDArray[np.uint8]  # raw, [N, height, width, channels]
+    probabilities: NDArray[np.float32]  # of the Keras model, [N, classes]
+    tolerance: float  # of a probability
+
+    def check(self, name: str, probabilities: NDArray[np.float32]) -> None:
+        """Raise ExportError if a probability differs by more than the tolerance."""
+        difference = float(abs(self.probabilities - probabilities).max())
+        if not difference <= self.tolerance:  # also true if it is not a number
+            raise ExportError(
+                f"{name} changes the probabilities of the Keras model by up to {difference:.2g}",
+                "replace the layers that a conversion may change, such as resizing",
+            )
+
+
+@dataclass(frozen=True)
+class StartedFormat:
+    """The converter of a format and the model in float32."""
+
+    converter: Converter
+    float32: ModelFile
+
+
+@dataclass(frozen=True)
 class ArtifactWriter:
     """Converts a prepared model and writes the artifacts."""
 
@@ -65,24 +96,61 @@ class ArtifactWriter:
     provenance: Provenance
     options: ExportOptions
     target: AccuracyTarget | None  # of int8
+    expected: Expected
     progress: Progress
 
-    def write(self, artifact_kinds: list[ArtifactKind], folder: Path) -> Iterator[Artifact]:
-        """Write the artifacts to the folder, one after the other."""
+    def write(self, artifact_kinds: list[ArtifactKind], folder: Path) -> Iterator[Artifact | NotExported]:
+        """Write the artifacts to the folder, one after the other; those that can't be converted are left out."""
         with tempfile.TemporaryDirectory() as scratch:
-            converters: dict[Format, Converter] = {}
+            formats = dict.fromkeys(format for format, _ in artifact_kinds)
+            # First all formats in float32: a layer that a format can't express is found before the slow quantizations.
+            started = {format: self._start(format, Path(scratch)) for format in formats}
             for format, quantization in artifact_kinds:
-                if format not in converters:
-                    method = self.options.calibration_method
-                    converters[format] = CONVERTERS[format](self.prepared, self.images, method, Path(scratch))
-                yield self._write_artifact(format, quantization, converters[format], folder)
+                try:
+                    yield self._write_artifact(format, quantization, started[format], folder)
+                except ExportError as error:
+                    yield NotExported(artifact_name(format, quantization), error.problem, error.remedy)
+
+    def _start(self, format: Format, scratch: Path) -> StartedFormat | ExportError:
+        """The converter of a format, after it converted the model to float32."""
+        method = self.options.calibration_method
+        converter = CONVERTERS[format](self.prepared, self.images, method, scratch)
+        try:
+            with conversion_step(f"converting to {format}", self.progress):
+                float32 = converter.convert("float32")
+                path = scratch / artifact_name(format, "float32")
+                files.write_bytes(path, float32.to_bytes())
+                probabilities = predict(default_for(format), path, self.expected.images, lambda amount: None)
+                self.expected.check(f"converting to {format}", probabilities)
+                return StartedFormat(converter, float32)
+        except ExportError as error:
+            return self._name_layer(format, error)
+
+    def _name_layer(self, format: Format, error: ExportError) -> ExportError:
+        """The error with the layer that the format can't express, if it is found."""
+
+        def convert_alone(model: KerasModel) -> None:
+            with tempfile.TemporaryDirectory() as scratch:
+                prepared = PreparedModel(model, tuple(layer.name for layer in model.layers), ())
+                CONVERTERS[format](prepared, self.images, "minmax", Path(scratch)).convert("float32")
+
+        with self.progress.task(f"finding the layer that {format} does not support"):
+            layer = find_unsupported_layer(self.prepared.model, convert_alone)
+        if not layer:
+            return error
+        others = [other for other, _ in self.options.artifact_kinds() if other != format]
+        alternative = f", or use --format {others[0]}" if others else ""
+        return ExportError(f"layer {layer} cannot be exported to {format}", f"replace the layer{alternative}")
 
     def _write_artifact(
-        self, format: Format, quantization: Quantization, converter: Converter, folder: Path
+        self, format: Format, quantization: Quantization, started: StartedFormat | ExportError, folder: Path
     ) -> Artifact:
-        path = folder / f"model.{quantization}.{format}"
+        if isinstance(started, ExportError):
+            raise started
+        converter = started.converter
+        path = folder / artifact_name(format, quantization)
         with conversion_step(path.name, self.progress):
-            model_file, control = self._convert(format, quantization, converter)
+            model_file, control = self._convert(format, quantization, started)
             conversion = ConversionInfo(
                 format=format,
                 quantization=quantization,
@@ -114,17 +182,24 @@ class ArtifactWriter:
         )
 
     def _convert(
-        self, format: Format, quantization: Quantization, converter: Converter
+        self, format: Format, quantization: Quantization, started: StartedFormat
     ) -> tuple[ModelFile, AccuracyControl | None]:
+        if quantization == "float32":
+            return started.float32, None
         if quantization != "int8" or self.target is None:
-            return converter.convert(quantization), None
+            return started.converter.convert(quantization), None
         return quantize_with_accuracy_control(
             format,
-            converter.convert("float32"),
-            lambda float_layers: converter.convert("int8", float_layers),
+            started.float32,
+            lambda float_layers: started.converter.convert("int8", float_layers),
             self.target,
             self.progress,
         )
+
+
+def artifact_name(format: Format, quantization: Quantization) -> str:
+    """The name of an artifact's file."""
+    return f"model.{quantization}.{format}"
 
 
 @contextmanager
@@ -138,6 +213,7 @@ def conversion_step(name: str, progress: Progress) -> Iterator[None]:
     except (MnistkitError, OSError):
         raise
     except Exception as error:  # converters raise exceptions of any type
+        files.check_not_full(error)
         raise ExportError(
             f"{name} failed: {type(error).__name__}: {one_line(error, 300)}",
             "simplify the model, or leave this artifact out with --format and --quantize",

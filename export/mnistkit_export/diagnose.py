@@ -6,15 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit.bundle import Artifact, Bundle, Format
-from mnistkit.core import files, records
+from mnistkit.bundle import EXPORT_AGAIN, Artifact, Bundle, Format
+from mnistkit.core import records
 from mnistkit.core.errors import BundleError, ExportError
+from mnistkit.core.images import TemporaryImages
+from mnistkit.core.processes import Message, WorkerProcess
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit_export import onnx_layers, tflite_layers
 from mnistkit_export.layer_tensors import LayerValues, QuantParams, TensorPair
 
 TINY = 1e-30  # keeps the SNR of an all-zero signal finite
 MAX_SNR_DB = 100.0
+WORKER = "mnistkit_export.diagnose_worker"
+TIMEOUT_SECONDS = 600.0  # for one artifact
 COMPARE = {"tflite": tflite_layers.compare, "onnx": onnx_layers.compare}
 
 
@@ -24,8 +28,8 @@ class ErrorMetrics:
 
     snr_db: float | None  # signal-to-noise ratio: 10·log10(Σ value² / Σ error²), in decibels; None if there is no error
     cosine: float  # similarity
-    max_error: float
-    saturated: float  # share of the float32 values outside the range of the stored type
+    max_error: records.NonNegative
+    saturated: records.Share  # share of the float32 values outside the range of the stored type
 
 
 @dataclass(frozen=True)
@@ -60,23 +64,41 @@ class Diagnosis(records.Record, schema="diagnosis", version=1):
     """The result of `diagnose`."""
 
     bundle_sha256: str  # of the manifest
-    images: int
+    images: records.Count
     artifacts: tuple[ArtifactReport, ...]
 
 
 def diagnose(bundle: Bundle, count: int, progress: Progress = SILENT) -> Diagnosis:
     """Run the first `count` test images through each quantized artifact of the bundle, layer by layer.
 
-    Raises BundleError if no artifact is quantized, or one has no float32 artifact of its format to compare with.
+    Each artifact is run in a process of its own. Raises BundleError if no artifact is quantized, or one has no float32
+    artifact of its format to compare with; WorkerError if an artifact can't be run.
     """
     images = bundle.evaluation_set().images[:count]
+    stored = TemporaryImages(images.shape[1:])
+    stored.append(images)
     reports = []
-    for artifact, reference in _pairs(bundle):
+    for artifact, float32 in _pairs(bundle):
         with progress.task(f"diagnosing {artifact.file}"):
-            float32, quantized = (files.read_bytes(bundle.file(file)) for file in (reference, artifact))
-            layers = diagnose_layers(artifact.format, float32, quantized, images)
-            reports.append(ArtifactReport(artifact.file, tuple(layers)))
+            job = {
+                "format": artifact.format,
+                "float32": str(bundle.file(float32)),
+                "quantized": str(bundle.file(artifact)),
+                "images": str(stored.path),
+                "shape": stored.shape,
+            }
+            reports.append(ArtifactReport(artifact.file, _diagnose_in_worker(artifact.file, job)))
     return Diagnosis(bundle.manifest_sha256, len(images), tuple(reports))
+
+
+def _diagnose_in_worker(name: str, job: Message) -> tuple[LayerReport, ...]:
+    worker = WorkerProcess(WORKER, f"diagnosing {name}", EXPORT_AGAIN)
+    try:
+        worker.send(job)
+        layers = worker.receive(TIMEOUT_SECONDS)["layers"]
+    finally:
+        worker.close()
+    return tuple(records.decode(LayerReport, layer, "") for layer in layers)
 
 
 def _pairs(bundle: Bundle) -> list[tuple[Artifact, Artifact]]:

@@ -3,25 +3,35 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnistkit import bundle
-from mnistkit.bundle import Bundle, EvaluationSet, Manifest, Provenance, SourceModel
-from mnistkit.core import files, records
+from mnistkit.bundle import (
+    Artifact,
+    Bundle,
+    EvaluationSet,
+    Manifest,
+    NotExported,
+    Preprocessing,
+    Provenance,
+    SourceModel,
+)
+from mnistkit.core import files
 from mnistkit.core.errors import BundleError, ExportError, ModelError, OptionError
 from mnistkit.core.progress import SILENT, Progress
-from mnistkit.data.dataset import Dataset
-from mnistkit.training import keras_models
+from mnistkit.data.dataset import Dataset, LabeledImages
+from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
-from mnistkit_export import calibration
+from mnistkit.verify.parity import float32_tolerance
+from mnistkit_export import calibration, preprocessing, sanity
 from mnistkit_export.accuracy_control import AccuracyTarget
 from mnistkit_export.calibration import RepresentativeDataset
-from mnistkit_export.convert import ArtifactWriter, conversion_step
-from mnistkit_export.passes import copy_unchanged, optimize, with_softmax
+from mnistkit_export.classifier import PROBED_IMAGES, Classifier, to_classifier
+from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
+from mnistkit_export.passes import copy_unchanged, optimize
 from mnistkit_export.plan import CALIBRATED, ExportOptions
 
 DEFAULTS = ExportOptions()
-CHECKED_IMAGES = 500  # images on which the optimized model is compared with the original
+CHECKED_IMAGES = 500  # on which the optimized and the converted model are compared with the original
 MAX_PROBABILITY_CHANGE = 1e-3
 
 
@@ -31,47 +41,64 @@ def export(
     """Convert the Keras model in `model_path` and write a bundle to the folder `out`.
 
     Raises OptionError if options contradict each other, ModelError if the model can't be loaded or doesn't fit the
-    data, DataError if there are too few calibration images, ExportError if a conversion fails, BundleError if `out`
-    already exists, StorageError if it can't be written.
+    data or is hardly better than chance on it, DataError if there are too few calibration images, ExportError if no
+    artifact can be converted, BundleError if `out` already exists, StorageError if it can't be written.
     """
     artifact_kinds = options.artifact_kinds()
     check_not_exists(out, force=options.force)
+    requested = options.preprocessing.resolve(data)
     with progress.task(f"loading {model_path.name}"):
-        original = keras_models.load(model_path)
-    keras_models.check_matches_data(original, data)
-    labels = _labels(options.labels, original.outputs[0].shape[1])
+        original = loading.load(model_path)
+    run = None if options.accept_accuracy else sanity.check_training_run(model_path, data)
+    classifier = _classifier(original, data)
+    labels = _labels(options.labels or data.class_names, classifier.classes)
     representative = None
     if any(quantization in CALIBRATED for _, quantization in artifact_kinds):
         with progress.task("choosing calibration images"):
             representative = calibration.choose(data, options.seed, options.calibration_samples)
+    chosen = requested or _find_preprocessing(classifier, data, model_path, options, progress)
+    classifier = _preprocessed(classifier, chosen, data)
     with progress.task("predicting with the original model"):
-        model, reference, softmax_pass = _predict(original, data)
-        target = _accuracy_target(model, representative, options.max_drop)
+        reference, logits = classifier.predict(data.x_test)
+        target = _accuracy_target(classifier.model, data, representative, options.max_drop)
+    accuracy = float((reference.argmax(axis=1) == data.y_test).mean())
+    if not options.accept_accuracy:
+        sanity.check_accuracy(accuracy, data.y_test, "test", data, model_path)
+        if run:
+            sanity.check_training_accuracy(run, accuracy, model_path)
     with conversion_step("optimizing the graph", progress):
-        prepared = optimize(model) if options.optimize else copy_unchanged(model)
-    _check_unchanged(reference[:CHECKED_IMAGES], prepared.model, data.x_test[:CHECKED_IMAGES])
+        prepared = optimize(classifier.model) if options.optimize else copy_unchanged(classifier.model)
+    tolerance = max(MAX_PROBABILITY_CHANGE, float32_tolerance(float(abs(logits).max())))
+    expected = Expected(data.x_test[:CHECKED_IMAGES], reference[:CHECKED_IMAGES], tolerance)
+    expected.check("optimizing the graph", keras_models.predict(prepared.model, expected.images))
     provenance = Provenance(
         source_model=SourceModel(
             name=original.name,
             sha256=files.sha256_of(model_path),
             parameters=keras_models.count_parameters(original),
             macs=keras_models.count_macs(original),
-            accuracy=float((reference.argmax(axis=1) == data.y_test).mean()),
+            accuracy=accuracy,
         ),
         data=data.name,
         data_sha256=data.digest,
         labels=labels,
-        changes=(*softmax_pass, *prepared.passes),
+        preprocessing=chosen,
+        changes=(*classifier.changes, *prepared.passes),
         calibration=representative.record if representative else None,
     )
     images = representative.images if representative else np.empty((0, *data.image_shape), np.float32)
-    with files.atomic_folder(out) as folder:
-        writer = ArtifactWriter(prepared, images, provenance, options, target, progress)
-        artifacts = tuple(writer.write(artifact_kinds, folder))
+    with files.atomic_folder(out, replace=options.force) as folder:
+        writer = ArtifactWriter(prepared, images, provenance, options, target, expected, progress)
+        results = list(writer.write(artifact_kinds, folder))
+        artifacts = tuple(result for result in results if isinstance(result, Artifact))
+        not_exported = tuple(result for result in results if isinstance(result, NotExported))
+        if not artifacts:
+            raise ExportError(not_exported[0].problem, not_exported[0].remedy)
         test_set, reference_file = bundle.write_evaluation_set(
-            folder, EvaluationSet(data.x_test, data.y_test, reference)
+            folder, EvaluationSet(data.x_test, data.y_test, reference, logits)
         )
-        records.write(folder / bundle.MANIFEST, Manifest(provenance, test_set, reference_file, artifacts))
+        manifest = Manifest(provenance, test_set, reference_file, artifacts, not_exported)
+        bundle.write_manifest(folder, manifest)
     return bundle.open_bundle(out)
 
 
@@ -96,31 +123,45 @@ def _labels(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
     return names
 
 
-def _predict(model: KerasModel, data: Dataset) -> tuple[KerasModel, NDArray[np.float32], tuple[str, ...]]:
-    """The model, its probabilities on the test images, and the name of the change if it had to get a softmax."""
-    outputs: NDArray[np.float32] = keras_models.predict(model, data.x_test)
-    if not np.isfinite(outputs).all():
-        raise ModelError("the model's outputs are not finite", "train it again")
-    if outputs.min() >= 0 and abs(outputs.sum(axis=1) - 1).max() < 1e-3:
-        return model, outputs, ()
-    if getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear") != "linear":
-        raise ModelError("the model's outputs are not probabilities", "add a softmax at its end")
-    classifier = with_softmax(model)
-    return classifier, keras_models.predict(classifier, data.x_test), ("softmax added",)
+def _classifier(model: KerasModel, data: Dataset) -> Classifier:
+    """The model with an output of probabilities; raises ModelError if the model does not match the data set."""
+    preprocessing.check_input_shape(model, data)
+    probed = preprocessing.apply(preprocessing.RAW, data.x_test[:PROBED_IMAGES], tuple(model.inputs[0].shape[1:]))
+    classifier = to_classifier(model, probed)
+    if classifier.classes < data.classes:
+        raise ModelError(
+            f"the model has {classifier.classes} classes, the data set has {data.classes}",
+            "pass a matching data set with --data",
+        )
+    return classifier
+
+
+def _find_preprocessing(
+    classifier: Classifier, data: Dataset, model_path: Path, options: ExportOptions, progress: Progress
+) -> Preprocessing:
+    with progress.task("finding the preprocessing"):
+        search = preprocessing.find(classifier, data, options.seed)
+    progress.log(str(search))
+    if not options.accept_accuracy:
+        sanity.check_accuracy(search.best.accuracy, search.labels, "training", data, model_path)
+    search.check_decided()
+    return search.best.preprocessing
+
+
+def _preprocessed(classifier: Classifier, chosen: Preprocessing, data: Dataset) -> Classifier:
+    """The classifier for raw images."""
+    model = preprocessing.wrap(classifier.model, chosen, data.image_shape)
+    logits = preprocessing.wrap(classifier.logits, chosen, data.image_shape) if classifier.logits else None
+    change = () if model is classifier.model else (f"preprocessing {chosen} added",)
+    return Classifier(model, logits, (*change, *classifier.changes))
 
 
 def _accuracy_target(
-    model: KerasModel, representative: RepresentativeDataset | None, max_drop: float | None
+    model: KerasModel, data: Dataset, representative: RepresentativeDataset | None, max_drop: float | None
 ) -> AccuracyTarget | None:
     if max_drop is None or representative is None:
         return None
-    held_out = representative.held_out
+    indices = np.sort(representative.held_out)
+    held_out = LabeledImages(data.x_train[indices], data.y_train[indices])
     probabilities = keras_models.predict(model, held_out.images)
     return AccuracyTarget(max_drop, held_out, int((probabilities.argmax(axis=1) == held_out.labels).sum()))
-
-
-def _check_unchanged(reference: NDArray[np.float32], prepared: KerasModel, images: NDArray[np.uint8]) -> None:
-    """Raise ExportError if optimization changed the probabilities."""
-    difference = float(abs(reference - keras_models.predict(prepared, images)).max())
-    if not difference <= MAX_PROBABILITY_CHANGE:  # also true if it is not a number
-        raise ExportError(f"optimization changed the probabilities by {difference:.2g}", "export with --no-optimize")

@@ -1,5 +1,6 @@
 """Converts Keras models to ONNX for any batch size, with the oldest opset that supports each quantization."""
 
+import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit import __version__
 from mnistkit.bundle import CalibrationMethod, Quantization
 from mnistkit.core.native_output import suppress_output
+from mnistkit.core.version import __version__
 from mnistkit.formats.onnx_file import OnnxFile
+from mnistkit.training.keras_models import KerasModel
+from mnistkit_export.grouped_convolutions import find_groups, restore_groups, with_full_kernels
+from mnistkit_export.onnx_operators import OPERATORS
 from mnistkit_export.passes import PreparedModel
 from mnistkit_export.tensor_names import layer_of_node, rename_onnx_tensors
 
@@ -54,6 +58,15 @@ class OnnxConverter:
         _lower_versions(model)
         return OnnxFile(model)
 
+    @functools.cached_property
+    def _groups(self) -> dict[str, int]:
+        return find_groups(self.prepared.model)
+
+    @functools.cached_property
+    def _model(self) -> KerasModel:
+        """The model that tf2onnx can convert."""
+        return with_full_kernels(self.prepared.model) if self._groups else self.prepared.model
+
     @property
     def _float32_path(self) -> Path:
         return self.scratch / "float32.onnx"
@@ -80,12 +93,14 @@ class OnnxConverter:
         import tensorflow as tf
         import tf2onnx
 
-        model = self.prepared.model
+        model = self._model
         image = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")
         # Pass the model, not a captured constant: tf2onnx would silently drop the weights.
         function = tf.function(lambda image: model(image, training=False))
         tf2onnx.utils.INTERNAL_NAME = 1  # the number in generated names, by which tf2onnx orders nodes
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=[image], opset=opset)
+        proto, _ = tf2onnx.convert.from_function(
+            function, input_signature=[image], opset=opset, custom_op_handlers=dict(OPERATORS)
+        )
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
         onnx.checker.check_model(proto)  # tf2onnx writes operators that it does not support unchanged
@@ -98,6 +113,7 @@ class OnnxConverter:
         onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
         fused = onnx.load(fused_path)
         rename_onnx_tensors(fused, self.prepared.layers)
+        restore_groups(fused, self._groups)
         onnx.checker.check_model(fused)
         return fused
 

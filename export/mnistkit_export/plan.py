@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mnistkit.bundle import CalibrationMethod, Format, Quantization
 from mnistkit.core.errors import OptionError
 from mnistkit_export.calibration import SAMPLES
+from mnistkit_export.preprocessing import AUTO, PreprocessingOptions
 
 ArtifactKind = tuple[Format, Quantization]
 CALIBRATED = ("int8", "int16x8")
@@ -29,11 +30,14 @@ class ExportOptions:
     calibration_samples: int = SAMPLES
     calibration_method: CalibrationMethod = "minmax"  # of int8 ONNX
     max_drop: float | None = None  # accuracy drop of int8, in percentage points; None: no limit
+    preprocessing: PreprocessingOptions = AUTO
+    accept_accuracy: bool = False  # export even if the accuracy, or the data set, is not what was expected
     optimize: bool = True
     force: bool = False  # replace an existing bundle
 
     def artifact_kinds(self) -> list[ArtifactKind]:
-        """The artifacts to export. Raises OptionError if there are none, or an option would have no effect."""
+        """The artifacts to export. Raises OptionError if there are none, or options contradict each other."""
+        self.preprocessing.check()
         artifact_kinds = [
             (format, quantization)
             for format, defaults in DEFAULT_QUANTIZATIONS.items()

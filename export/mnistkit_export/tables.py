@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from mnistkit.bundle import Bundle, ConversionInfo, File, ModelInfo, Provenance, Tensor
+from mnistkit.bundle import Bundle, ConversionInfo, File, Manifest, ModelInfo, Preprocessing, Provenance, Tensor
 from mnistkit.cli.tables import kilobytes, percent, table
+from mnistkit.cli.tables.remarks import reason_lines
 from mnistkit_export.diagnose import ArtifactReport
 from mnistkit_export.inspection import Inspection
 
@@ -39,6 +40,15 @@ def _grid(rows: Rows) -> Table:
     return grid
 
 
+def _preprocessing(preprocessing: Preprocessing) -> str:
+    """Such as "standardize inverted: mean 33.3, deviation 78.6"."""
+    values = {"mean": preprocessing.mean, "deviation": preprocessing.std}
+    text = ", ".join(
+        f"{name} {' '.join(f'{value:g}' for value in numbers)}" for name, numbers in values.items() if numbers
+    )
+    return f"{preprocessing}: {text}" if text else str(preprocessing)
+
+
 def _file(file: File) -> Rows:
     return {"file": f"{file.file}, {file.bytes:,} bytes", "SHA-256": file.sha256}
 
@@ -52,6 +62,7 @@ def _provenance(provenance: Provenance) -> Rows:
         "data": provenance.data,
         "data SHA-256": provenance.data_sha256,
         "labels": ", ".join(provenance.labels),
+        "preprocessing": _preprocessing(provenance.preprocessing),
         "changes": "; ".join(provenance.changes) or "none",
     }
     if calibration:
@@ -124,6 +135,12 @@ def bundle_table(bundle: Bundle) -> Table:
         dtypes = artifact.input.dtype, artifact.output.dtype
         grid.add_row(artifact.file, *dtypes, _oldest_runtime(artifact), kilobytes(artifact.bytes))
     return grid
+
+
+def not_exported_lines(manifest: Manifest) -> list[str]:
+    """One line for each reason why artifacts were not exported."""
+    failures = ((artifact.file, f"{artifact.problem}; {artifact.remedy}") for artifact in manifest.not_exported)
+    return [f"not exported: {line}" for line in reason_lines(failures)]
 
 
 def _oldest_runtime(info: ModelInfo) -> str:

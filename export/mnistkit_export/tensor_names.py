@@ -70,7 +70,7 @@ def rename_tflite_tensors(file: TfliteFile, layers: Collection[str]) -> None:
 def converter_outputs(file: TfliteFile, layers: Collection[str], wanted: Collection[str]) -> list[str]:
     """The converter's names of the outputs of the wanted layers, in a file that has not been renamed."""
     tensor_names = file.tensor_names
-    outputs = _layer_outputs(file, layers, unique_names())
+    outputs = _layer_outputs(file, layers, lambda name: name)
     return [tensor_names[index] for index, layer in outputs.items() if layer in wanted]
 
 

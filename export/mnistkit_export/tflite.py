@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mnistkit.bundle import CalibrationMethod, Quantization
 from mnistkit.core.native_output import suppress_output
 from mnistkit.formats.tflite_file import TfliteFile
-from mnistkit.training.keras_models import import_keras
+from mnistkit.training.keras_models import import_keras, leaf_layers
 from mnistkit_export.passes import PreparedModel
-from mnistkit_export.tensor_names import converter_outputs, rename_tflite_tensors
+from mnistkit_export.tensor_names import converter_outputs, rename_tflite_tensors, to_layer_name
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,12 @@ class TfliteConverter:
     scratch: Path
 
     def convert(self, quantization: Quantization, float_layers: Collection[str] = ()) -> TfliteFile:
-        """Convert the model. In int8, input and output are uint8, so that raw pixels need no conversion."""
+        """Convert the model. In int8, input and output are uint8, so that raw pixels need no conversion.
+
+        An int8 file keeps L2 normalizations in float: 8 bits are too few for sums of squares and their inverse roots.
+        """
+        if quantization == "int8":
+            float_layers = {*float_layers, *self._l2_normalizations()}
         with suppress_output(1, 2):
             content = self._convert_mixed(float_layers) if float_layers else self._converter(quantization).convert()
         file = TfliteFile.from_bytes(content)
@@ -86,6 +91,11 @@ class TfliteConverter:
         types = (tf.uint8 if quantized else tf.float32 for quantized in _has_quantized_ends(mixed))
         content: bytes = modify_model_io_type(mixed, *types)
         return content
+
+    def _l2_normalizations(self) -> Iterator[str]:
+        for layer in leaf_layers(self.prepared.model):
+            if isinstance(layer, import_keras().layers.UnitNormalization):
+                yield to_layer_name(layer.name)
 
     def _representative_dataset(self) -> Iterator[list[NDArray[np.float32]]]:
         for image in self.images:

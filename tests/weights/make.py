@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.core import files
-from mnistkit.training import keras_models
+from mnistkit.training import loading
 
 PATH = Path(__file__).parent / "cnn.npz"
 
@@ -31,4 +31,4 @@ def quantize(weights: list[NDArray[np.float32]]) -> dict[str, NDArray[np.generic
 
 
 if __name__ == "__main__":
-    files.write_npz(PATH, quantize(keras_models.load(Path(sys.argv[1])).get_weights()))
+    files.write_npz(PATH, quantize(loading.load(Path(sys.argv[1])).get_weights()))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from mnistkit.cli import options
+from mnistkit.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from mnistkit.bundle import CalibrationMethod, Format, Quantization
+    from mnistkit.bundle import CalibrationMethod, Format, PreprocessingKind, Quantization
 
 # The names are repeated here so that --help does not import numpy.
 FORMATS = ("tflite", "onnx")
 QUANTIZATIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 CALIBRATION_METHODS = ("minmax", "percentile", "entropy")
+PREPROCESSINGS = ("auto", "raw", "unit", "symmetric", "standardize", "l2-rows", "l2-columns", "l2-image")
 
 
 def _parse_labels(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -26,6 +29,16 @@ def _parse_labels(context: click.Context, parameter: click.Parameter, value: str
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"cannot read {value}: {error}") from error
     return tuple(name.strip() for name in names) if value else ()
+
+
+def _parse_numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...]:
+    try:
+        numbers = tuple(map(float, value.split(","))) if value else ()
+    except ValueError as error:
+        raise click.BadParameter(f"{value} is not a list of numbers") from error
+    if not all(map(math.isfinite, numbers)):
+        raise click.BadParameter(f"{value} is not a list of finite numbers")
+    return numbers
 
 
 @click.command(short_help="Export a trained model as a bundle.")
@@ -67,11 +80,39 @@ def _parse_labels(context: click.Context, parameter: click.Parameter, value: str
     default="minmax",
     help="Calibration method for int8 ONNX (TFLite always uses minmax).",
 )
+@click.option(
+    "--preprocessing",
+    type=click.Choice(PREPROCESSINGS),
+    default="auto",
+    help="Preprocessing that the model was trained with; it becomes part of the artifacts. auto: the one with the "
+    "lowest loss on training images.",
+)
+@click.option(
+    "--input-range",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Preprocessing: the values that the pixels 0 and 255 become.",
+)
+@click.option(
+    "--mean", callback=_parse_numbers, metavar="M,M…", help="Preprocessing: mean to subtract, in raw pixel values."
+)
+@click.option(
+    "--std", callback=_parse_numbers, metavar="S,S…", help="Preprocessing: deviation to divide by, in raw pixel values."
+)
+@click.option("--invert", is_flag=True, help="Preprocessing: replace x by 255 - x first.")
+@click.option(
+    "--accept-accuracy",
+    is_flag=True,
+    help="Export even if the model is hardly better than chance, or run.json beside it names another data set or "
+    "accuracy.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the calibration images.")
 @click.option("--optimize/--no-optimize", default=True, help="Optimize the graph before conversion.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @options.data
+@click.pass_context
 def command(
+    ctx: click.Context,
     model: Path,
     out: Path | None,
     formats: tuple[Format, ...],
@@ -80,10 +121,16 @@ def command(
     max_drop: float | None,
     calibration_samples: int,
     calibration_method: CalibrationMethod,
+    preprocessing: PreprocessingKind | Literal["auto"],
+    input_range: tuple[float, float] | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    invert: bool,
+    accept_accuracy: bool,
     seed: int,
     optimize: bool,
     force: bool,
-    data: Path | None,
+    data: options.DataOptions,
 ) -> None:
     """Export a Keras model (build/cnn/model.keras by default) as a bundle.
 
@@ -92,8 +139,10 @@ def command(
     """
     from mnistkit.cli import terminal
     from mnistkit.core import files
+    from mnistkit.training import loading
     from mnistkit_export import exporter, tables
     from mnistkit_export.plan import ExportOptions
+    from mnistkit_export.preprocessing import PreprocessingOptions, input_image_shape
 
     export_options = ExportOptions(
         formats=formats,
@@ -103,6 +152,8 @@ def command(
         calibration_samples=calibration_samples,
         calibration_method=calibration_method,
         max_drop=max_drop,
+        preprocessing=PreprocessingOptions(preprocessing, input_range, mean, std, invert),
+        accept_accuracy=accept_accuracy,
         optimize=optimize,
         force=force,
     )
@@ -111,6 +162,11 @@ def command(
     export_options.artifact_kinds()  # fails on contradictory options before the data set is loaded
     files.check_readable(model)
     exporter.check_not_exists(folder, force=force)
-    images = options.load_data(data, progress)
+    image_shape = None
+    if data.path and data.path.is_dir():  # pictures become what the model takes
+        with progress.task(f"loading {model.name}"):
+            image_shape = input_image_shape(loading.load(model))
+    images = data.load(progress, image_shape, labels)
     bundle = exporter.export(model, images, folder, export_options, progress)
-    terminal.show(tables.bundle_table(bundle))
+    terminal.show(tables.bundle_table(bundle), *tables.not_exported_lines(bundle.manifest))
+    ctx.exit(ExitCode.CHECK_FAILED if bundle.manifest.not_exported else ExitCode.OK)

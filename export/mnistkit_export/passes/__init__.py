@@ -1,6 +1,6 @@
 """Optimizes the graph of a Keras model before conversion, without changing its outputs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,15 +57,6 @@ def optimize(model: KerasModel) -> PreparedModel:
     return _copy(optimized, _freeze_shapes, tuple(applied))
 
 
-def with_softmax(model: KerasModel) -> KerasModel:
-    """Append a softmax to a model that outputs logits."""
-    keras = import_keras()
-    softmax = keras.layers.Softmax(name="softmax")
-    if isinstance(model, keras.Sequential):
-        return keras.Sequential([model.inputs[0], *model.layers, softmax], name=model.name)
-    return keras.Model(model.inputs, softmax(model.outputs[0]), name=model.name)
-
-
 def copy_unchanged(model: KerasModel) -> PreparedModel:
     """Copy the model without optimization."""
     return _copy(model, _rename, ())
@@ -74,12 +65,7 @@ def copy_unchanged(model: KerasModel) -> PreparedModel:
 def _copy(model: KerasModel, copy_layer: Callable[[Any], Any], passes: tuple[str, ...]) -> PreparedModel:
     copy = import_keras().models.clone_model(model, clone_function=copy_layer, recursive=True)
     keras_models.set_weights(copy, model.get_weights())
-    return PreparedModel(copy, tuple(_layer_names(copy)), passes)
-
-
-def _layer_names(model: KerasModel) -> Iterator[str]:
-    for layer in model.layers:
-        yield from _layer_names(layer) if hasattr(layer, "layers") else [layer.name]
+    return PreparedModel(copy, tuple(layer.name for layer in keras_models.leaf_layers(copy)), passes)
 
 
 def _rename(layer: Any, layer_class: Any = None) -> Any:
@@ -117,10 +103,11 @@ def _normalize(layer: Any, inputs: Any) -> Any:
 def _unit_normalize(layer: Any, inputs: Any) -> Any:
     """Compute x · rsqrt(max(Σx², ε²)), which equals Keras's x · min(rsqrt(Σx²), 1/ε).
 
-    LiteRT's rsqrt(0) is not a number, and this form becomes a single operator along the last axis.
+    LiteRT's rsqrt(0) is not a number, and this form becomes a single operator along the last axis. Keras's ε is 1e-12;
+    this one is the smallest whose square a float16 file can store, and differs only for vectors shorter than itself.
     """
     import tensorflow as tf
 
-    epsilon = 1e-12  # the epsilon of Keras
+    epsilon = 2.5e-4
     squares = tf.reduce_sum(tf.square(inputs), axis=layer.axis, keepdims=True)
     return inputs * tf.math.rsqrt(tf.maximum(squares, epsilon**2))

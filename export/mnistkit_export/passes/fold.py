@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mnistkit_export.passes.sequential import LayerSpec
 
 LINEAR = ("Conv2D", "Dense", "DepthwiseConv2D")
+RESHAPING = ("Flatten", "Reshape")
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,9 @@ def _fold_into_inputs(scaling: ScaleAndShift, layers: list[LayerSpec]) -> list[L
     if not layers:
         return None
     first, *rest = layers
-    if first.kind == "Flatten" and first.config["data_format"] == "channels_last":
-        positions = first.output_shape[0] // len(scaling.scale)
-        flat = ScaleAndShift(np.tile(scaling.scale, positions), np.tile(scaling.shift, positions))
-        folded = _fold_into_inputs(flat, rest)
+    if first.kind in RESHAPING and first.config.get("data_format", "channels_last") == "channels_last":
+        reshaped = _reshape(scaling, first.output_shape)
+        folded = _fold_into_inputs(reshaped, rest) if reshaped else None
         return [first, *folded] if folded else None
     is_exact = first.config.get("padding", "valid") == "valid" or not scaling.shift.any()
     if not _is_linear(first) or not is_exact:
@@ -106,6 +106,16 @@ def _fold_into_inputs(scaling: ScaleAndShift, layers: list[LayerSpec]) -> list[L
     summed_axes = (0, 1) if first.kind == "DepthwiseConv2D" else tuple(range(kernel.ndim - 1))
     shifted = (kernel * scaling.shift[:, None]).sum(axis=summed_axes).ravel()
     return [_with_weights(first, kernel * scaling.scale[:, None], bias + shifted), *rest]
+
+
+def _reshape(scaling: ScaleAndShift, shape: tuple[int, ...]) -> ScaleAndShift | None:
+    """The same map after a reshape to `shape`; None if it is not one for each channel."""
+    if len(shape) == 1:
+        positions = shape[0] // len(scaling.scale)
+        return ScaleAndShift(np.tile(scaling.scale, positions), np.tile(scaling.shift, positions))
+    if np.ptp(scaling.scale) or np.ptp(scaling.shift):
+        return None
+    return ScaleAndShift(np.full(shape[-1], scaling.scale[0]), np.full(shape[-1], scaling.shift[0]))
 
 
 def _kernel_and_bias(layer: LayerSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

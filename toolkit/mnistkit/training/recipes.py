@@ -74,7 +74,7 @@ class Recipe:
     epochs: int
     validation: Validation = "none"  # which sixth of the training images is held out (10,000 images of MNIST)
     augmentation: Augmentation | None = None
-    threads: int | None = None  # threads per operation; None for one per core
+    threads: int = 2  # of an operation: the weights depend on it
     published: Published | None = None  # None if mnistkit is the source
 
     def override(

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mnistkit.core import files, plots, records
-from mnistkit.core.errors import RecipeError
+from mnistkit.core.errors import DataError, RecipeError
 from mnistkit.core.native_output import suppress_output
 from mnistkit.core.packages import installed_versions
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data import mnist
 from mnistkit.data.dataset import Dataset, LabeledImages
-from mnistkit.training import augmentation, keras_models
+from mnistkit.device.machine import Machine, this_machine
+from mnistkit.training import augmentation, keras_models, loading
 from mnistkit.training.model import build_model
 from mnistkit.training.recipes import Augmentation, Optimizer, Published, Recipe, Validation
 
@@ -46,22 +47,25 @@ class TrainingRun(records.Record, schema="run", version=1):
     summary: str
     source: str
     optimizer: str
-    batch_size: int
-    epochs: int
+    batch_size: records.Count
+    epochs: records.Count
     validation: Validation
     augmentation: Augmentation | None
     init_from_sha256: str | None  # SHA-256 of the model file that training continued from; None for new weights
-    seed: int
+    seed: records.Count
     data: str
     data_sha256: str
-    parameters: int  # at inference
-    macs: int
-    training_seconds: float
-    training_accuracy: float  # of the last epoch, measured during the epoch
-    validation_accuracy: float | None  # after the last epoch; None if no images were held out
-    test_accuracy: float
+    parameters: records.Count  # at inference
+    macs: records.Count
+    training_seconds: records.NonNegative
+    training_accuracy: records.Share  # of the last epoch, measured during the epoch
+    validation_accuracy: records.Share | None  # after the last epoch; None if no images were held out
+    test_accuracy: records.Share
     published: Published | None  # None if the recipe has none or the data set is not MNIST
     versions: dict[str, str]
+    machine: Machine | None = None  # None in records of earlier versions
+    threads: records.Count = 0  # of an operation; 0 if TensorFlow chose it
+    data_path: str | None = None  # as the user passed it; None for MNIST
 
 
 def train(
@@ -69,14 +73,19 @@ def train(
 ) -> TrainingRun:
     """Train the recipe's network, or the model in `init_from`, and write the model and its records to folder `out`.
 
-    The files are model.keras, history.json, curves.png and run.json. The same seed, machine and versions reproduce the
-    same weights. Raises RecipeError if the images are too small for the network or training diverges, ModelError if
-    `init_from` can't be loaded or does not match the data, StorageError if `out` can't be written.
+    The files are model.keras, history.json, curves.png and run.json. The same seed, versions, CPU and number of threads
+    reproduce the same weights. Raises RecipeError if the images are too small for the network or training diverges,
+    DataError if there are no training images, ModelError if `init_from` can't be loaded or does not match the data,
+    StorageError if `out` can't be written.
     """
     keras = keras_models.import_keras()
+    import tensorflow as tf
+
     plots.require()
+    if len(data.x_train) == 0:
+        raise DataError(f"{data.name} has no training images", "pass another data set with --data")
     _make_reproducible(keras, seed)
-    _limit_threads(recipe.threads)
+    _set_threads(recipe.threads)
     model = _initial_model(recipe, data, init_from)
     training, held_out = data.hold_out(recipe.validation)
     started = time.perf_counter()
@@ -98,6 +107,7 @@ def train(
         seed=seed,
         data=data.name,
         data_sha256=digest,
+        data_path=str(data.path) if data.path else None,
         parameters=keras_models.count_parameters(model),
         macs=keras_models.count_macs(model),
         training_seconds=round(seconds, 1),
@@ -105,6 +115,8 @@ def train(
         validation_accuracy=history.metrics["val_accuracy"][-1] if held_out else None,
         test_accuracy=float((probabilities.argmax(axis=1) == data.y_test).mean()),
         published=recipe.published if digest == mnist.DIGEST else None,
+        machine=this_machine(),
+        threads=tf.config.threading.get_intra_op_parallelism_threads(),
         versions=installed_versions("mnistkit", "tensorflow", "keras", "numpy"),
     )
     # run.json is removed first and written last: if it exists, the other files are from the same run.
@@ -119,7 +131,7 @@ def train(
 def _initial_model(recipe: Recipe, data: Dataset, init_from: Path | None) -> keras_models.KerasModel:
     if init_from is None:
         return build_model(recipe, data.image_shape, data.classes)
-    model = keras_models.load(init_from)
+    model = loading.load(init_from)
     keras_models.check_matches_data(model, data)
     return model
 
@@ -131,12 +143,11 @@ def _make_reproducible(keras: Any, seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _limit_threads(threads: int | None) -> None:
+def _set_threads(threads: int) -> None:
     import tensorflow as tf
 
-    if threads:
-        with contextlib.suppress(RuntimeError):  # TensorFlow is in use already, so its thread count is fixed
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+    with contextlib.suppress(RuntimeError):  # TensorFlow is in use already, so its thread count is fixed
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
 def _fit(

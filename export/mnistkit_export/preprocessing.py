@@ -1,0 +1,300 @@
+"""Finds the preprocessing that a Keras model was trained with, and makes it part of the model.
+
+The kinds are what tutorials write before `model.fit`:
+
+    raw           x, 0 to 255
+    unit          x / 255
+    symmetric     x / 127.5 - 1
+    standardize   (x - mean) / std for each channel, of the training images
+    l2-rows       keras.utils.normalize(x, axis=2): each row of an image has the L2 norm 1
+    l2-columns    keras.utils.normalize(x, axis=1): each column
+    l2-image      keras.utils.normalize of flattened images: each image
+    custom        (x - mean) / std as the user passed it
+
+each also with 255 - x before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistkit.bundle import Preprocessing, PreprocessingKind
+from mnistkit.core.errors import DataError, ModelError, OptionError
+from mnistkit.core.images import chunk_length, chunks
+from mnistkit.data.dataset import Dataset
+from mnistkit.training.keras_models import KerasModel, import_keras
+from mnistkit_export.classifier import Classifier
+
+MAX_PIXEL = 255.0
+RAW = Preprocessing("raw", invert=False, mean=(), std=())
+KINDS = tuple(kind for kind in get_args(PreprocessingKind) if kind != "custom")
+L2_AXES: dict[str, int | list[int]] = {"l2-rows": 2, "l2-columns": 1, "l2-image": [1, 2, 3]}  # of [N, rows, columns, C]
+NO_TRAINING_IMAGES = "the data set has no training images"
+
+SAMPLE_SIZES = (250, 1000, 4000, 16_000, 64_000)  # training images, tried in this order until one candidate is left
+Z = 3.29  # two-sided test at the 0.1% level
+EQUIVALENT_LOSS = 0.02  # a difference in cross-entropy that does not matter
+MIN_PROBABILITY = 1e-7  # the epsilon of Keras's cross-entropy
+
+
+@dataclass(frozen=True)
+class PreprocessingOptions:
+    """The preprocessing as the user requests it."""
+
+    kind: PreprocessingKind | Literal["auto"] = "auto"
+    input_range: tuple[float, float] | None = None  # that 0 and 255 become
+    mean: tuple[float, ...] = ()  # one, or one for each channel, in raw pixel values
+    std: tuple[float, ...] = ()
+    invert: bool = False
+
+    def check(self) -> None:
+        """Raise OptionError if the options contradict each other."""
+        if bool(self.mean) != bool(self.std) or len(self.mean) != len(self.std):
+            raise OptionError("--mean and --std have different numbers of values", "pass one of each for each channel")
+        if any(std <= 0 for std in self.std) or (self.input_range and self.input_range[0] == self.input_range[1]):
+            raise OptionError("the range of the input is empty", "pass a --std above 0 and two different --input-range")
+        if self.input_range and (self.mean or self.kind != "auto"):
+            raise OptionError("--input-range is a preprocessing of its own", "pass it alone or with --invert")
+        if self.mean and self.kind not in ("auto", "standardize"):
+            raise OptionError(f"--mean and --std do not apply to {self.kind}", "pass --preprocessing standardize")
+        if self.invert and self.kind == "auto" and not (self.mean or self.input_range):
+            raise OptionError("--invert needs a preprocessing", "add --preprocessing, such as unit")
+
+    def resolve(self, data: Dataset) -> Preprocessing | None:
+        """The preprocessing; None if it is to be found. Raises OptionError and DataError."""
+        self.check()
+        if self.mean:
+            if len(self.mean) not in (1, data.image_shape[2]):
+                raise OptionError(
+                    f"--mean and --std have {len(self.mean)} values for {data.image_shape[2]} channels",
+                    "pass one value, or one for each channel",
+                )
+            return Preprocessing("custom", self.invert, self.mean, self.std)
+        if self.input_range:
+            low, high = self.input_range
+            scale = (high - low) / MAX_PIXEL
+            return Preprocessing("custom", self.invert, (-low / scale,), (1 / scale,))
+        return None if self.kind == "auto" else _of_kind(self.kind, data, invert=self.invert)
+
+
+AUTO = PreprocessingOptions()
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the model does on a sample of training images with a candidate."""
+
+    preprocessing: Preprocessing
+    loss: float  # mean cross-entropy, in nats
+    accuracy: float
+
+    def __str__(self) -> str:
+        """As messages have it."""
+        return f"{self.preprocessing} (loss {self.loss:.4g}, accuracy {self.accuracy:.2%})"
+
+
+@dataclass(frozen=True)
+class Search:
+    """The result of evaluating the candidates, those that can't be told from the best first, by their loss."""
+
+    scores: tuple[Score, ...]
+    undecided: int  # number of candidates that can't be told from the best, with the best
+    labels: NDArray[np.int64]  # of the training images that they were evaluated on
+
+    @property
+    def best(self) -> Score:
+        """The candidate to use."""
+        return self.scores[0]
+
+    def check_decided(self) -> None:
+        """Raise ModelError if the best candidate can't be told from another."""
+        if self.undecided > 1:
+            rivals = " and ".join(map(str, self.scores[: self.undecided]))
+            raise ModelError(
+                f"the model's preprocessing can't be told from {len(self.labels):,} training images: {rivals}",
+                "pass it with --preprocessing",
+            )
+
+    def __str__(self) -> str:
+        """The line that is shown."""
+        (raw,) = (score for score in self.scores if score.preprocessing == RAW)
+        others = "" if self.best is raw else f"; {raw}"
+        return f"preprocessing: {self.best} on {len(self.labels):,} training images{others}"
+
+
+def check_input_shape(model: KerasModel, data: Dataset) -> None:
+    """Raise ModelError unless the input is an image of the data set, flattened, or without its channel axis."""
+    shape, image = tuple(model.inputs[0].shape[1:]), data.image_shape
+    height, width, channels = image
+    if shape in (image, (math.prod(image),)) or (shape == image[:2] and channels == 1):
+        return
+    if shape == (channels, height, width):
+        raise ModelError(
+            f"the model's input {list(shape)} has the channels first",
+            "build it again with data_format='channels_last', which TFLite and Keras on a CPU need",
+        )
+    raise ModelError(
+        f"the model is for images of shape {list(shape)}, the data set has {list(image)}",
+        "pass a matching data set with --data",
+    )
+
+
+def input_image_shape(model: KerasModel) -> tuple[int, int, int] | None:
+    """The height, width and channels of the model's input; None if it is flattened."""
+    shape = tuple(model.inputs[0].shape[1:])
+    return (*shape, *(1,) * (3 - len(shape))) if len(shape) > 1 else None
+
+
+def find(classifier: Classifier, data: Dataset, seed: int) -> Search:
+    """Find the candidate with which the model has the lowest cross-entropy on labeled training images.
+
+    Candidates are compared image by image: a candidate is dropped if its loss is higher than the best one's by paired
+    tests at the 0.1% level. The sample grows until one is left. Raw pixels win if no other is better by a difference
+    that matters. Raises DataError if there are no training images.
+    """
+    if len(data.x_train) == 0:
+        raise DataError(f"can't find the model's preprocessing: {NO_TRAINING_IMAGES}", "pass it with --preprocessing")
+    order = np.random.default_rng(seed).permutation(len(data.x_train))
+    candidates = list(_candidates(data))
+    dropped: list[Score] = []
+    for size in SAMPLE_SIZES:
+        sample = np.sort(order[:size])
+        losses, scores = _evaluate(classifier, candidates, data, sample)
+        kept = _not_worse_than_best(losses)
+        dropped += [score for i, score in enumerate(scores) if i not in kept]
+        candidates = [candidates[i] for i in kept]
+        if len(candidates) == 1 or size >= len(order):
+            break
+    remaining = [scores[i] for i in kept]
+    undecided = len(remaining)
+    if candidates.count(RAW) and _is_equivalent(losses[kept[0]], losses[kept[candidates.index(RAW)]]):
+        remaining.sort(key=lambda score: score.preprocessing != RAW)
+        undecided = 1
+    ordered = (*remaining, *sorted(dropped, key=lambda score: score.loss))
+    return Search(ordered, undecided, data.y_train[sample])
+
+
+def _candidates(data: Dataset) -> Iterator[Preprocessing]:
+    for kind, invert in itertools.product(KINDS, (False, True)):
+        yield _of_kind(kind, data, invert=invert)
+
+
+def _of_kind(kind: PreprocessingKind, data: Dataset, *, invert: bool) -> Preprocessing:
+    match kind:
+        case "unit":
+            return Preprocessing(kind, invert, (0.0,), (MAX_PIXEL,))
+        case "symmetric":
+            return Preprocessing(kind, invert, (MAX_PIXEL / 2,), (MAX_PIXEL / 2,))
+        case "standardize":
+            return Preprocessing(kind, invert, *_mean_and_std(data, invert=invert))
+    return Preprocessing(kind, invert, (), ())
+
+
+def _mean_and_std(data: Dataset, *, invert: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and standard deviation of each channel of the training images, in raw pixel values."""
+    if len(data.x_train) == 0:
+        raise DataError(f"can't standardize: {NO_TRAINING_IMAGES}", "pass --mean and --std")
+    channels = data.image_shape[2]
+    counts = np.zeros((channels, 256))
+    for images in chunks(data.x_train):
+        for channel in range(channels):
+            counts[channel] += np.bincount(images[..., channel].ravel(), minlength=256)
+    shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256)
+    mean = shares @ values
+    std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 1e-12))
+    return tuple((MAX_PIXEL - mean if invert else mean).tolist()), tuple(std.tolist())
+
+
+def _evaluate(
+    classifier: Classifier, candidates: list[Preprocessing], data: Dataset, sample: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], list[Score]]:
+    """The cross-entropy of each training image in the sample, float64 [candidates, N], and the scores."""
+    input_shape, length = tuple(classifier.model.inputs[0].shape[1:]), chunk_length(data.image_shape)
+    losses, correct = np.empty((2, len(candidates), len(sample)))
+    for start in range(0, len(sample), length):
+        part = slice(start, start + length)
+        images, labels = data.x_train[sample[part]], data.y_train[sample[part]]
+        for i, candidate in enumerate(candidates):
+            probabilities, _ = classifier.predict(apply(candidate, images, input_shape))
+            of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+            losses[i, part] = -np.log(np.maximum(of_label, MIN_PROBABILITY))
+            correct[i, part] = probabilities.argmax(axis=1) == labels
+    means = zip(candidates, losses.mean(axis=1), correct.mean(axis=1), strict=True)
+    return losses, [Score(candidate, float(loss), float(accuracy)) for candidate, loss, accuracy in means]
+
+
+def _not_worse_than_best(losses: NDArray[np.float64]) -> list[int]:
+    """The indices of the candidates that can't be told from the best, by their mean loss.
+
+    A candidate is worse if the mean of its paired differences from the best is above 0, or, which a few images with a
+    large loss can't hide, their signed ranks are (Wilcoxon's test).
+    """
+    means = losses.mean(axis=1)
+    best = losses[means.argmin()]
+    order = (int(i) for i in np.argsort(means, kind="stable"))
+    return [i for i in order if not (_lower_limit(losses[i] - best) > 0 or _signed_rank(losses[i] - best) > Z)]
+
+
+def _lower_limit(differences: NDArray[np.float64]) -> float:
+    """The lower limit of the mean of paired differences at the 0.1% level."""
+    return float(differences.mean() - Z * differences.std() / math.sqrt(len(differences)))
+
+
+def _signed_rank(differences: NDArray[np.float64]) -> float:
+    """The normal deviate of Wilcoxon's signed-rank test that differences are symmetric about 0; above 0 if most are."""
+    nonzero = differences[differences != 0]
+    ranks = np.argsort(np.argsort(abs(nonzero))) + 1.0
+    return float((np.sign(nonzero) * ranks).sum() / max(1.0, math.sqrt((ranks**2).sum())))
+
+
+def _is_equivalent(best: NDArray[np.float64], raw: NDArray[np.float64]) -> bool:
+    return -_lower_limit(best - raw) < EQUIVALENT_LOSS
+
+
+def apply(preprocessing: Preprocessing, images: NDArray[np.uint8], input_shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Preprocess images, uint8 [N, height, width, channels], to float32 [N, *input_shape]."""
+    layers = _layers(preprocessing, images.shape[1:], input_shape)
+    values: Any = images.astype(np.float32)
+    for layer in layers:
+        values = layer(values)
+    return np.asarray(values)
+
+
+def wrap(model: KerasModel, preprocessing: Preprocessing, image_shape: tuple[int, ...]) -> KerasModel:
+    """The model with the preprocessing before it: raw pixel values, [N, height, width, channels], go in."""
+    layers = _layers(preprocessing, image_shape, tuple(model.inputs[0].shape[1:]))
+    if not layers:
+        return model
+    keras = import_keras()
+    return keras.Sequential([keras.Input(image_shape, name="image"), *layers, model], name=model.name)
+
+
+def _layers(preprocessing: Preprocessing, image_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> list[Any]:
+    """The Keras layers that do the preprocessing and then give the image the shape of the model's input."""
+    keras_layers = import_keras().layers
+    layers = []
+    if scaling := _scale_and_offset(preprocessing):
+        layers.append(keras_layers.Rescaling(*scaling, name="preprocessing"))
+    if preprocessing.kind in L2_AXES:
+        layers.append(keras_layers.UnitNormalization(L2_AXES[preprocessing.kind], name="l2_normalization"))
+    if input_shape != image_shape:
+        layers.append(keras_layers.Reshape(input_shape, name="reshape_image"))
+    return layers
+
+
+def _scale_and_offset(preprocessing: Preprocessing) -> tuple[float | list[float], float | list[float]] | None:
+    """The scale and offset of all channels, or of each; None if they change nothing."""
+    mean, std = np.array(preprocessing.mean or [0.0]), np.array(preprocessing.std or [1.0])
+    scale, offset = 1 / std, -mean / std
+    if preprocessing.invert:
+        scale, offset = -scale, offset + MAX_PIXEL * scale
+    if (scale == 1).all() and (offset == 0).all():
+        return None
+    return (scale[0].item(), offset[0].item()) if scale.size == 1 else (scale.tolist(), offset.tolist())
