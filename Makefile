@@ -18,10 +18,13 @@ BENCH  := $(RUN) $(call room,benchmarks/mnistkit_bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks recipes docs clean distclean help
+.PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks stress recipes docs clean distclean help
 
-all: verify bench  ## train, export, verify and bench the recipe, then recommend an artifact (RECIPE=cnn, PYTHON=python3)
-	@$(BIN)/mnistkit recommend $(OUT)/verify.json $(OUT)/bench.json
+# A record is kept whatever its verdict, and these targets end with the exit code of the verdict.
+verdict = case "$$(sed -n 's/^ "verdict": "\(.*\)",$$/\1/p' $(OUT)/verify.json)" in PASS) ;; INCONCLUSIVE) exit 3 ;; *) exit 1 ;; esac
+
+all: $(OUT)/verify.json bench  ## train, export, verify and bench the recipe, then recommend an artifact (RECIPE=cnn, PYTHON=python3)
+	@$(BIN)/mnistkit recommend $(OUT)/verify.json $(OUT)/bench.json; code=$$?; $(verdict); exit $$code
 
 train: $(OUT)/run.json                ## train the recipe
 export: $(OUT)/bundle/manifest.json   ## export the trained model as a bundle
@@ -34,6 +37,7 @@ verify bench: $(firstword $(wildcard .venv/train .venv/device) .venv/device)
 	$(BIN)/mnistkit $@ $(BUNDLE)
 else
 verify: $(OUT)/verify.json            ## verify the bundle against the original model (or BUNDLE=path)
+	@$(verdict)
 bench: $(OUT)/bench.json              ## measure the bundle on this machine (or BUNDLE=path)
 endif
 
@@ -45,7 +49,7 @@ $(OUT)/bundle/manifest.json: $(OUT)/run.json $(EXPORT)
 	$(BIN)/mnistkit export $(OUT)/model.keras --out $(OUT)/bundle --force
 
 $(OUT)/verify.json: $(OUT)/bundle/manifest.json $(VERIFY)
-	$(BIN)/mnistkit verify $(OUT)/bundle --json $@
+	$(BIN)/mnistkit verify $(OUT)/bundle --json $@ --force || case $$? in 1 | 3) ;; *) exit 2 ;; esac
 
 # After verify, never in parallel: background load disturbs the measurements.
 $(OUT)/bench.json: $(OUT)/bundle/manifest.json $(BENCH) | $(OUT)/verify.json
@@ -120,6 +124,11 @@ bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on em
 
 benchmarks: .venv/dev all             ## measure mnistkit itself against its targets
 	$(BIN)/python benchmarks/performance.py
+
+stress: .venv/dev all                 ## attack the tool with mutated files, kills and random networks, and record the outcomes (an hour)
+	$(BIN)/python tools/stress.py
+	$(BIN)/python tools/record_operators.py
+	$(BIN)/python tools/docs.py
 
 recipes: .venv/dev                    ## train every recipe with several seeds and record the results (an hour)
 	$(BIN)/python tools/record_recipes.py

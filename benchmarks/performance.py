@@ -17,7 +17,7 @@ from mnistkit.runtimes import runtime_versions
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
-SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings", "fleet")
+SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings", "fleet", "memory")
 HEAD = """# Performance
 
 Measurements of this project, with their targets. `make benchmarks` runs all of them and writes this page. Times differ

@@ -10,6 +10,8 @@ from mnistkit.training.keras_models import KerasModel
 from mnistkit.training.model import build_model
 from mnistkit.training.recipes import RECIPES
 from mnistkit_export.exporter import export
+from mnistkit_export.plan import ExportOptions
+from mnistkit_export.preprocessing import PreprocessingOptions
 
 
 def network(recipe: str, data: Dataset) -> KerasModel:
@@ -20,6 +22,12 @@ def network(recipe: str, data: Dataset) -> KerasModel:
 
 def bundle(recipe: str, data: Dataset, folder: Path) -> Bundle:
     """The bundle of the untrained network of a recipe, exported to `folder`/RECIPE."""
-    model = folder / f"{recipe}.keras"
-    keras_models.save(network(recipe, data), model)
-    return export(model, data, folder / recipe, progress=terminal.Terminal())
+    model = save(recipe, data, folder / f"{recipe}.keras")
+    options = ExportOptions(preprocessing=PreprocessingOptions("raw"), accept_accuracy=True)
+    return export(model, data, folder / recipe, options, terminal.Terminal())
+
+
+def save(recipe: str, data: Dataset, path: Path) -> Path:
+    """Save the untrained network of a recipe; return its path."""
+    keras_models.save(network(recipe, data), path)
+    return path

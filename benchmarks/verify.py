@@ -72,12 +72,13 @@ def interleave(measurements: dict[str, Callable[[], float]]) -> dict[str, float]
 def measure_artifact(bundle: Bundle) -> dict[str, float]:
     """Seconds of `verify`, including opening the artifact, and of the hand-written loops."""
     path, evaluation = bundle.path / ARTIFACT, bundle.evaluation_set()
+    images = evaluation.images[:]
     with isolation(evaluation.images, evaluation.reference.shape[1]) as isolated:
 
         def time_verify() -> float:
             return isolated.predict(RUNTIMES["litert"], path, BATCH, lambda amount: None)[1]
 
-        loops = {f"hand-written, batch {n}": partial(time_hand_written, path, evaluation.images, n) for n in (16, 32)}
+        loops = {f"hand-written, batch {n}": partial(time_hand_written, path, images, n) for n in (16, 32)}
         return interleave({"verify": time_verify, **loops})
 
 

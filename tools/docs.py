@@ -20,10 +20,13 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+import operator_records
 import pi_records
 import recipe_records
 import schemas
+from memory import MemoryRecord
 from mnistkit.bench_report import BenchReport
+from mnistkit.bundle import Bundle, Manifest
 from mnistkit.cli import main as cli
 from mnistkit.cli import terminal
 from mnistkit.cli.tables import verify as verify_tables
@@ -33,6 +36,8 @@ from mnistkit.training.train import History, TrainingRun
 from mnistkit.verify.report import VerifyReport
 from mnistkit_bench import tables as bench_tables
 from mnistkit_bench.recommendation import Limits, recommend
+from mnistkit_export import tables as export_tables
+from stress import StressRecord
 
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "docs" / "records"
@@ -95,10 +100,46 @@ def transcript(workspace: str) -> str:
     return f"```text\n$ make\n{output.getvalue()}```\n"
 
 
+def example(workspace: str) -> str:
+    """The output of export and verify for a recorded bundle."""
+    folder = RECORDS / workspace
+    manifest = records.read(folder / "manifest.json", Manifest, "")
+    report = records.read(folder / "verify.json", VerifyReport, "")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        terminal.show(export_tables.bundle_table(Bundle(Path(f"{workspace}-bundle"), manifest, "")))
+        terminal.show(verify_tables.verify_table(report), *verify_tables.remarks(report))
+    return f"```text\n{output.getvalue()}```\n"
+
+
+def memory_table() -> str:
+    """The peak memory for test sets of several sizes."""
+    record = records.read(RECORDS / "memory.json", MemoryRecord, "")
+    head = "| test images | pixels | bundle | `export`, peak RSS | `verify`, peak RSS |\n|--:|--:|--:|--:|--:|\n"
+    rows = (
+        f"| {use.images:,} | {use.raw_megabytes:.0f} MB | {use.bundle_megabytes:.0f} MB "
+        f"| {use.export_megabytes:.0f} MB | {use.verify_megabytes:.0f} MB |\n"
+        for use in record.uses
+    )
+    reading = f"Reading {record.read_pictures:,} PNG files takes {record.read_seconds:.1f} s on two cores."
+    return f"{head}{''.join(rows)}\n{reading}\n"
+
+
+def stress_table() -> str:
+    """A row for each attack."""
+    record = records.read(RECORDS / "stress.json", StressRecord, "")
+    rows = (f"| {outcome.attack} | {outcome.runs:,} | {len(outcome.failures)} |\n" for outcome in record.outcomes)
+    return f"| attack | runs | failures |\n|---|--:|--:|\n{''.join(rows)}"
+
+
 WRITERS: dict[str, Callable[[str], str]] = {
     "help": help_text,
     "transcript": transcript,
     "recipes": lambda _: recipe_records.table(),
+    "example": example,
+    "memory": lambda _: memory_table(),
+    "operators": lambda _: operator_records.table(),
+    "stress": lambda _: stress_table(),
     "search": lambda _: recipe_records.search_table(),
     "instructions": lambda _: pi_records.counts_table(pi_records.load_baseline()),
 }

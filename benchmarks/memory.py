@@ -1,0 +1,114 @@
+"""Measure the time to read a folder of pictures, and the peak memory of `export` and `verify` on large test sets.
+
+python benchmarks/memory.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import untrained
+from mnistkit.cli import tables, terminal
+from mnistkit.core import records
+from mnistkit.data import dataset, mnist
+from mnistkit.data.dataset import Dataset
+from verify import rss_megabytes
+
+RECORD = Path(__file__).parent.parent / "docs" / "records" / "memory.json"
+READ_PICTURES, MAX_READ_SECONDS = 60_000, 30
+TEST_IMAGES = 20_000, 200_000
+TRAINING_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """The peak resident memory of commands, in megabytes."""
+
+    images: records.Count  # in the test set
+    raw_megabytes: records.NonNegative  # the pixels of the test set
+    bundle_megabytes: records.NonNegative
+    export_megabytes: records.NonNegative
+    verify_megabytes: records.NonNegative  # of the command and its workers
+
+
+@dataclass(frozen=True)
+class MemoryRecord(records.Record, schema="memory", version=1):
+    """The memory use for test sets of several sizes, and the time to read pictures."""
+
+    read_pictures: records.Count
+    read_seconds: records.NonNegative
+    uses: tuple[MemoryUse, ...]
+
+
+def save_pictures(folder: Path, data: Dataset, count: int) -> None:
+    """Save `count` PNG files of digits with noise in the folders of their classes."""
+    from PIL import Image
+
+    def save(number: int) -> None:
+        source = number % len(data.x_train)
+        noise = np.random.default_rng(number).integers(0, 8, (28, 28), np.uint8)
+        picture = Image.fromarray(data.x_train[source : source + 1][0, ..., 0] // 2 + noise)
+        picture.save(folder / str(data.y_train[source]) / f"{number:07}.png")
+
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(save, range(count), chunksize=500))
+
+
+def peak_megabytes(*arguments: object) -> float:
+    """The peak resident memory of a command line with its workers."""
+    process = subprocess.Popen([sys.executable, "-m", "mnistkit", *map(str, arguments)], stdout=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, rss_megabytes(process.pid))
+        time.sleep(0.02)
+    if process.returncode not in (0, 1):
+        raise SystemExit(f"{arguments} failed")
+    return peak
+
+
+def measure(data: Dataset, count: int, folder: Path) -> MemoryUse:
+    """Export and verify a model with a test set of `count` pictures."""
+    save_pictures(folder / "data" / "test", data, count)
+    save_pictures(folder / "data" / "train", data, TRAINING_IMAGES)
+    untrained.save("cnn", data, folder / "model.keras")
+    quick = "--format", "tflite", "--quantize", "float32", "--quantize", "int8", "--preprocessing", "raw"
+    paths = "--data", folder / "data", "--out", folder / "bundle"
+    export = peak_megabytes("export", folder / "model.keras", *paths, *quick, "--accept-accuracy")
+    verify = peak_megabytes("verify", folder / "bundle", "--runtime", "litert", "--margin", 50)
+    size = sum(path.stat().st_size for path in (folder / "bundle").iterdir())
+    return MemoryUse(count, count * 784 / 1e6, round(size / 1e6, 1), round(export), round(verify))
+
+
+def main() -> None:
+    """Measure, print and record."""
+    data = mnist.load()
+    with tempfile.TemporaryDirectory() as folder:
+        save_pictures(Path(folder) / "test", data, READ_PICTURES)
+        started = time.perf_counter()
+        dataset.load(Path(folder))
+        seconds = time.perf_counter() - started
+    uses = []
+    for count in TEST_IMAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            uses.append(measure(data, count, Path(folder)))
+    record = MemoryRecord(READ_PICTURES, round(seconds, 1), tuple(uses))
+    grid = tables.table("Folder of pictures", ("measurement",), ("measured", "target"))
+    grid.add_row(f"reading {READ_PICTURES:,} PNG files", f"{seconds:.1f} s", f"≤ {MAX_READ_SECONDS} s")
+    for use in uses:
+        grid.add_row(f"export, peak RSS, {use.images:,} test images", f"{use.export_megabytes:.0f} MB", "")
+        grid.add_row(f"verify, peak RSS, {use.images:,} test images", f"{use.verify_megabytes:.0f} MB", "")
+    terminal.show(grid)
+    records.write(RECORD, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The record of what each network's operators do in each format, and its table in docs/operators.md."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnistkit.core import records
+from mnistkit_export.convert import artifact_name
+from mnistkit_export.plan import ExportOptions
+
+RECORD = Path(__file__).parent.parent / "docs" / "records" / "operators.json"
+ARTIFACTS = tuple(artifact_name(*kind) for kind in ExportOptions().artifact_kinds())
+
+
+@dataclass(frozen=True)
+class ArtifactOutcome:
+    """An artifact of a network."""
+
+    artifact: str
+    verdict: str  # of verify; empty if it was not exported or did not run
+    difference: records.Points  # of the accuracies, in percentage points
+    problem: str  # empty if it was exported and ran
+
+
+@dataclass(frozen=True)
+class NetworkOutcome:
+    """A network that was trained, exported, verified and diagnosed."""
+
+    network: str
+    layers: str  # that it stands for
+    accuracy: records.Share  # of the Keras model on the test images
+    artifacts: tuple[ArtifactOutcome, ...]
+    diagnose_problem: str  # empty if `diagnose` ran
+
+
+@dataclass(frozen=True)
+class OperatorRecord(records.Record, schema="operators", version=1):
+    """The outcomes of all networks."""
+
+    margin: records.NonNegative  # of verify, in percentage points
+    networks: tuple[NetworkOutcome, ...]
+    cpu: str
+    versions: dict[str, str]
+
+
+def table() -> str:
+    """A row for each network: its accuracy, and the accuracy difference or the problem of each artifact."""
+    record = records.read(RECORD, OperatorRecord, "")
+    head = ("network", "layers", "accuracy", *(name.removeprefix("model.") for name in ARTIFACTS))
+    lines = [_row(head), _row(("---", "---", *("--:",) * (len(head) - 2)))]
+    for network in record.networks:
+        outcomes = {outcome.artifact: outcome for outcome in network.artifacts}
+        cells = (_cell(outcomes[name]) for name in ARTIFACTS)
+        lines.append(_row((network.network, network.layers, f"{network.accuracy:.2%}", *cells)))
+    return "\n".join([*lines, ""])
+
+
+def _cell(outcome: ArtifactOutcome) -> str:
+    if outcome.problem:
+        return "not exported"
+    difference = f"{outcome.difference:+.2f}"
+    return difference if outcome.verdict == "PASS" else f"**{difference} {outcome.verdict}**"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
