@@ -1,12 +1,13 @@
 """Constants and types that tests import. Fixtures are in conftest.py."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mnistkit.bundle import digest_of_manifest
 
 ROOT = Path(__file__).parent.parent
 FAST = "--runtime", "litert", "--runtime", "onnxruntime"  # without TensorFlow, which takes seconds to import
@@ -38,5 +39,4 @@ def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> N
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write a manifest, of any content, with the SHA-256 of its fields."""
-    text = json.dumps(manifest | {"sha256": ""}, separators=(",", ":"), ensure_ascii=False)
-    path.write_text(json.dumps(manifest | {"sha256": hashlib.sha256(text.encode(errors="replace")).hexdigest()}))
+    path.write_text(json.dumps(manifest | {"sha256": digest_of_manifest(json.dumps(manifest))}))

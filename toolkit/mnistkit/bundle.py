@@ -216,12 +216,19 @@ class Manifest(records.Record, schema="bundle", version=1):
     sha256: str = ""  # of the other fields
 
     def digest(self) -> str:
-        """The SHA-256 of the fields other than `sha256`."""
-        return files.sha256(records.to_line(replace(self, sha256="")).encode())
+        """The SHA-256 of the fields other than `sha256`, as compact JSON."""
+        return digest_of_manifest(records.to_json(self))
 
     def files(self) -> Iterator[File]:
         """All files except the manifest."""
         yield from (self.test_set, self.reference, *self.artifacts)
+
+
+def digest_of_manifest(content: str | bytes) -> str:
+    """The SHA-256 of the fields of a manifest other than `sha256`, as compact JSON."""
+    fields = json.loads(content) | {"sha256": ""}
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+    return files.sha256(text.encode(errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -363,7 +370,7 @@ def open_bundle(path: Path) -> Bundle:
         manifest = records.parse(content, Manifest, str(manifest_path), EXPORT_AGAIN)
     except RecordError as error:
         raise BundleError(error.problem, error.remedy) from error
-    if manifest.sha256 != manifest.digest():
+    if manifest.sha256 != digest_of_manifest(content):  # of the JSON, so that unknown fields count too
         raise BundleError(f"{manifest_path} was changed (SHA-256 differs)", EXPORT_AGAIN)
     _check_names(path, manifest)
     _check_files(path, manifest)
