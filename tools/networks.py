@@ -131,7 +131,7 @@ def _concatenation(layers: Any, x: Any) -> Any:
     x = _convolution(x, layers, 8, strides=2)
     for _ in range(3):
         x = layers.Concatenate()([x, _convolution(x, layers, 8)])
-    return layers.AveragePooling2D()(x)
+    return layers.AveragePooling2D(2)(x)
 
 
 def _attention(layers: Any, x: Any) -> Any:

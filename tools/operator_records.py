@@ -6,8 +6,9 @@ from pathlib import Path
 from mnistkit.core import records
 from mnistkit_export.convert import artifact_name
 from mnistkit_export.plan import ExportOptions
+from networks import NETWORKS
 
-RECORD = Path(__file__).parent.parent / "docs" / "records" / "operators.json"
+RECORDS = Path(__file__).parent.parent / "docs" / "records" / "operators"
 ARTIFACTS = tuple(artifact_name(*kind) for kind in ExportOptions().artifact_kinds())
 
 
@@ -22,35 +23,33 @@ class ArtifactOutcome:
 
 
 @dataclass(frozen=True)
-class NetworkOutcome:
+class NetworkOutcome(records.Record, schema="operators", version=1):
     """A network that was trained, exported, verified and diagnosed."""
 
     network: str
     layers: str  # that it stands for
     accuracy: records.Share  # of the Keras model on the test images
+    margin: records.NonNegative  # of verify, in percentage points
     artifacts: tuple[ArtifactOutcome, ...]
     diagnose_problem: str  # empty if `diagnose` ran
-
-
-@dataclass(frozen=True)
-class OperatorRecord(records.Record, schema="operators", version=1):
-    """The outcomes of all networks."""
-
-    margin: records.NonNegative  # of verify, in percentage points
-    networks: tuple[NetworkOutcome, ...]
     cpu: str
     versions: dict[str, str]
 
 
+def path_of(network: str) -> Path:
+    """The record of a network."""
+    return RECORDS / f"{network}.json"
+
+
 def table() -> str:
     """A row for each network: its accuracy, and the accuracy difference or the problem of each artifact."""
-    record = records.read(RECORD, OperatorRecord, "")
     head = ("network", "layers", "accuracy", *(name.removeprefix("model.") for name in ARTIFACTS))
     lines = [_row(head), _row(("---", "---", *("--:",) * (len(head) - 2)))]
-    for network in record.networks:
-        outcomes = {outcome.artifact: outcome for outcome in network.artifacts}
-        cells = (_cell(outcomes[name]) for name in ARTIFACTS)
-        lines.append(_row((network.network, network.layers, f"{network.accuracy:.2%}", *cells)))
+    for network in NETWORKS:
+        outcome = records.read(path_of(network.name), NetworkOutcome, "")
+        artifacts = {artifact.artifact: artifact for artifact in outcome.artifacts}
+        cells = (_cell(artifacts[name]) for name in ARTIFACTS)
+        lines.append(_row((outcome.network, outcome.layers, f"{outcome.accuracy:.2%}", *cells)))
     return "\n".join([*lines, ""])
 
 

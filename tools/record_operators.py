@@ -22,7 +22,7 @@ from mnistkit.verify.predictions import run_artifacts
 from mnistkit.verify.report import evaluate
 from mnistkit_export.diagnose import diagnose
 from mnistkit_export.exporter import export
-from operator_records import ArtifactOutcome, NetworkOutcome, OperatorRecord
+from operator_records import ArtifactOutcome, NetworkOutcome
 
 SEED = 1
 TRAINING_IMAGES = 20_000
@@ -56,28 +56,30 @@ def record_network(network: networks.Network, data: Dataset, folder: Path) -> Ne
         diagnose(bundle, DIAGNOSED_IMAGES)
     except MnistkitError as error:
         problem = str(error)
-    accuracy = bundle.manifest.provenance.source_model.accuracy
-    ordered = tuple(outcomes[name] for name in operator_records.ARTIFACTS)
-    return NetworkOutcome(network.name, network.layers, accuracy, ordered, problem)
+    return NetworkOutcome(
+        network=network.name,
+        layers=network.layers,
+        accuracy=bundle.manifest.provenance.source_model.accuracy,
+        margin=MARGIN,
+        artifacts=tuple(outcomes[name] for name in operator_records.ARTIFACTS),
+        diagnose_problem=problem,
+        cpu=this_machine().cpu,
+        versions=installed_versions("mnistkit", "tensorflow", "keras", "tf2onnx", "onnxruntime", "ai-edge-litert"),
+    )
 
 
 def main(names: list[str]) -> None:
     """Record the named networks, or all; print each outcome."""
     data, progress = mnist.load(), terminal.Terminal()
-    outcomes = []
     for network in networks.NETWORKS:
         if names and network.name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder, progress.task(network.name):
             outcome = record_network(network, data, Path(folder))
-        outcomes.append(outcome)
+        records.write(operator_records.path_of(network.name), outcome)
         cells = [f"{row.problem or f'{row.difference:+.2f} {row.verdict}'}" for row in outcome.artifacts]
         low = f"accuracy below {MIN_ACCURACY:.0%}" if outcome.accuracy < MIN_ACCURACY else ""
         terminal.show("  ".join([network.name, f"{outcome.accuracy:.2%}", *cells, outcome.diagnose_problem, low]))
-    if not names:
-        versions = installed_versions("mnistkit", "tensorflow", "keras", "tf2onnx", "onnxruntime", "ai-edge-litert")
-        record = OperatorRecord(MARGIN, tuple(outcomes), this_machine().cpu, versions)
-        records.write(operator_records.RECORD, record)
 
 
 if __name__ == "__main__":

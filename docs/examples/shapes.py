@@ -13,7 +13,7 @@ SIZE = 32  # pixels
 
 
 def make_pictures(folder: Path, train: int, test: int) -> None:
-    """Draw pictures of each class: a shape of random color, size and place on a background of random color."""
+    """Draw pictures of each class: a dark shape of random color, size and place on a light background."""
     from PIL import Image, ImageDraw
 
     rng = random.Random(1)
@@ -21,9 +21,10 @@ def make_pictures(folder: Path, train: int, test: int) -> None:
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
             for number in range(count):
-                background, color = (tuple(rng.randrange(256) for _ in range(3)) for _ in range(2))
+                background = tuple(rng.randrange(150, 256) for _ in range(3))
+                color = tuple(rng.randrange(110) for _ in range(3))
                 picture = Image.new("RGB", (SIZE, SIZE), background)
-                draw, radius = ImageDraw.Draw(picture), rng.uniform(6, 12)
+                draw, radius = ImageDraw.Draw(picture), rng.uniform(8, 13)
                 x, y = (rng.uniform(radius, SIZE - radius) for _ in range(2))
                 if name == "circle":
                     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
@@ -65,11 +66,11 @@ def main() -> None:
     pictures = commands.add_parser("pictures")
     pictures.add_argument("folder", type=Path)
     pictures.add_argument("--train", type=int, default=1000, help="pictures of each class for training")
-    pictures.add_argument("--test", type=int, default=300, help="pictures of each class for testing")
+    pictures.add_argument("--test", type=int, default=1500, help="pictures of each class for testing")
     training = commands.add_parser("train")
     training.add_argument("folder", type=Path)
     training.add_argument("model", type=Path)
-    training.add_argument("--epochs", type=int, default=12)
+    training.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args()
     if options.command == "pictures":
         make_pictures(options.folder, options.train, options.test)
