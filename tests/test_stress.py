@@ -8,6 +8,7 @@ from support import FAST, UNTRAINED, Cli
 
 import networks
 import stress
+from mnistkit.bundle import open_bundle
 from mnistkit.cli import main
 from mnistkit.training import keras_models
 
@@ -56,6 +57,16 @@ def test_network_with_unusual_operators_keeps_its_predictions(
     assert len(rows) == 4
     assert {row["parity"]["agreement"] for row in rows if "float32" in row["artifact"]} == {1}
     assert mnistkit("diagnose", tmp_path / "b", "--images", 5).code == 0
+
+
+def test_recurrent_layer_is_named_and_other_artifacts_are_kept(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
+    (network,) = (network for network in networks.NETWORKS if network.name == "recurrent")
+    keras_models.save(networks.build(network), tmp_path / "model.keras")
+    paths = "--data", few_digits, "--out", tmp_path / "b"
+    result = mnistkit("export", tmp_path / "model.keras", *paths, "--quantize", "int8", *UNTRAINED)
+    assert result.code == 1
+    assert "not exported: model.int8.tflite: layer lstm (LSTM) cannot be quantized to int8 in tflite" in result.out
+    assert [artifact.file for artifact in open_bundle(tmp_path / "b").manifest.artifacts] == ["model.int8.onnx"]
 
 
 def test_float32_tolerance_follows_from_the_logits(few_digits: Path) -> None:

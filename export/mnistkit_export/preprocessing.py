@@ -43,6 +43,7 @@ SHIFTED_ONE_IN = 5
 SHIFTS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # pixels and axis
 Z = 3.29  # two-sided test at the 0.1% level
 EQUIVALENT_LOSS = 0.02  # a difference in cross-entropy that does not matter
+SAME_LOSS = 1e-3  # the largest difference of a model to which the scale of its inputs does not matter
 MIN_PROBABILITY = 1e-7  # the epsilon of Keras's cross-entropy
 
 
@@ -96,6 +97,7 @@ class Score:
     preprocessing: Preprocessing
     loss: float  # mean cross-entropy, in nats
     accuracy: float  # on the images that are not shifted
+    spread: float  # standard deviation of the inputs
 
     def __str__(self) -> str:
         """As messages have it."""
@@ -104,10 +106,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Search:
-    """The result of evaluating the candidates, those that can't be told from the best first, by their loss."""
+    """The result of evaluating the candidates, the chosen one first."""
 
     scores: tuple[Score, ...]
-    undecided: int  # number of candidates that can't be told from the best, with the best
+    undecided: int  # number of candidates that can't be told from the first, with it; 1 if it was chosen
     labels: NDArray[np.int64]  # of the training images that they were evaluated on
 
     @property
@@ -157,30 +159,37 @@ def input_image_shape(model: KerasModel) -> tuple[int, int, int] | None:
 def find(classifier: Classifier, data: Dataset, seed: int) -> Search:
     """Find the candidate with which the model has the lowest cross-entropy on labeled training images, some shifted.
 
-    Candidates are compared image by image: a candidate is dropped if its loss is higher than the best one's by a paired
-    test at the 0.1% level. The sample grows until one is left. Raw pixels win if no other is better by a difference
-    that matters. Raises DataError if there are no training images.
+    Candidates are compared image by image: one is dropped if its loss is higher than the best one's, by a paired test
+    at the 0.1% level, and by a difference that matters. The sample grows until all that are left are equivalent. Of
+    these, the one with the smallest inputs is chosen: a model that knows its training images is only more certain of
+    them if its inputs are too large. Raises DataError if there are no training images.
     """
     if len(data.x_train) == 0:
         raise DataError(f"can't find the model's preprocessing: {NO_TRAINING_IMAGES}", "pass it with --preprocessing")
     order = np.random.default_rng(seed).permutation(len(data.x_train))
-    candidates = list(_candidates(data))
-    dropped: list[Score] = []
+    candidates, dropped = list(_candidates(data)), list[Score]()
     for size in SAMPLE_SIZES:
         sample = np.sort(order[:size])
         losses, scores = _evaluate(classifier, candidates, data, sample)
-        kept = _not_worse_than_best(losses)
+        differences = losses - losses[losses.mean(axis=1).argmin()]
+        limits = [_confidence_limits(row) for row in differences]
+        equivalent = [high < EQUIVALENT_LOSS for _, high in limits]
+        kept = [i for i, (low, _) in enumerate(limits) if low <= 0 or equivalent[i]]
         dropped += [score for i, score in enumerate(scores) if i not in kept]
         candidates = [candidates[i] for i in kept]
-        if len(candidates) == 1 or size >= len(order):
+        decided = all(equivalent[i] for i in kept)
+        if decided or size >= len(order):
             break
     remaining = [scores[i] for i in kept]
-    undecided = len(remaining)
-    if candidates.count(RAW) and _is_equivalent(losses[kept[0]], losses[kept[candidates.index(RAW)]]):
-        remaining.sort(key=lambda score: score.preprocessing != RAW)
-        undecided = 1
+    same = bool(abs(differences[kept]).max() < SAME_LOSS)
+    remaining.sort(key=lambda score: _preference(score, same=same) if decided else (score.loss,))
     ordered = (*remaining, *sorted(dropped, key=lambda score: score.loss))
-    return Search(ordered, undecided, data.y_train[sample])
+    return Search(ordered, 1 if decided else len(remaining), data.y_train[sample])
+
+
+def _preference(score: Score, *, same: bool) -> tuple[float, ...]:
+    """The sort key of equivalent candidates; raw pixels first if the model does the same with all of them."""
+    return (float(same and score.preprocessing != RAW), score.spread)
 
 
 def _candidates(data: Dataset) -> Iterator[Preprocessing]:
@@ -225,35 +234,30 @@ def _evaluate(
     input_shape, length = tuple(classifier.model.inputs[0].shape[1:]), chunk_length(data.image_shape)
     shifted = np.arange(len(sample)) % SHIFTED_ONE_IN == 0
     losses, correct = np.empty((2, len(candidates), len(sample)))
+    spreads = np.zeros(len(candidates))
     for start in range(0, len(sample), length):
         part = slice(start, start + length)
         images, labels = data.x_train[sample[part]].copy(), data.y_train[sample[part]]
         for number, position in enumerate(np.nonzero(shifted[part])[0]):
             images[position] = np.roll(images[position], *SHIFTS[number % len(SHIFTS)])
         for i, candidate in enumerate(candidates):
-            probabilities, _ = classifier.predict(apply(candidate, images, input_shape))
+            inputs = apply(candidate, images, input_shape)
+            spreads[i] = spreads[i] or inputs.std()  # of the first chunk
+            probabilities, _ = classifier.predict(inputs)
             of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
             losses[i, part] = -np.log(np.maximum(of_label, MIN_PROBABILITY))
             correct[i, part] = probabilities.argmax(axis=1) == labels
-    means = zip(candidates, losses.mean(axis=1), correct[:, ~shifted].mean(axis=1), strict=True)
-    return losses, [Score(candidate, float(loss), float(accuracy)) for candidate, loss, accuracy in means]
+    accuracies = correct[:, ~shifted].mean(axis=1)
+    return losses, [
+        Score(candidate, float(losses[i].mean()), float(accuracies[i]), float(spreads[i]))
+        for i, candidate in enumerate(candidates)
+    ]
 
 
-def _not_worse_than_best(losses: NDArray[np.float64]) -> list[int]:
-    """The indices of the candidates that can't be told from the best, by their mean loss."""
-    means = losses.mean(axis=1)
-    best = losses[means.argmin()]
-    order = (int(i) for i in np.argsort(means, kind="stable"))
-    return [i for i in order if not (_lower_limit(losses[i] - best) > 0)]
-
-
-def _lower_limit(differences: NDArray[np.float64]) -> float:
-    """The lower limit of the mean of paired differences at the 0.1% level."""
-    return float(differences.mean() - Z * differences.std() / math.sqrt(len(differences)))
-
-
-def _is_equivalent(best: NDArray[np.float64], raw: NDArray[np.float64]) -> bool:
-    return -_lower_limit(best - raw) < EQUIVALENT_LOSS
+def _confidence_limits(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """The limits of the mean of paired differences at the 0.1% level."""
+    mean, margin = float(differences.mean()), Z * float(differences.std()) / math.sqrt(len(differences))
+    return mean - margin, mean + margin
 
 
 def apply(preprocessing: Preprocessing, images: NDArray[np.uint8], input_shape: tuple[int, ...]) -> NDArray[np.float32]:

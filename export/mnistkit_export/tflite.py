@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.bundle import CalibrationMethod, Quantization
+from mnistkit.core.errors import ExportError
 from mnistkit.core.native_output import suppress_output
 from mnistkit.formats.tflite_file import TfliteFile
 from mnistkit.training.keras_models import import_keras, leaf_layers
 from mnistkit_export.passes import PreparedModel
+from mnistkit_export.plan import CALIBRATED
 from mnistkit_export.tensor_names import converter_outputs, rename_tflite_tensors, to_layer_name
 
 
@@ -37,6 +39,8 @@ class TfliteConverter:
 
         An int8 file keeps L2 normalizations in float: 8 bits are too few for sums of squares and their inverse roots.
         """
+        if quantization in CALIBRATED:
+            self._check_no_recurrent_layer(quantization)
         if quantization == "int8":
             float_layers = {*float_layers, *self._l2_normalizations()}
         with suppress_output(1, 2):
@@ -91,6 +95,17 @@ class TfliteConverter:
         types = (tf.uint8 if quantized else tf.float32 for quantized in _has_quantized_ends(mixed))
         content: bytes = modify_model_io_type(mixed, *types)
         return content
+
+    def _check_no_recurrent_layer(self, quantization: Quantization) -> None:
+        """Raise ExportError if a layer is recurrent: the calibrator of TensorFlow crashes on its loop."""
+        layers = import_keras().layers
+        for layer in leaf_layers(self.prepared.model):
+            if isinstance(layer, layers.RNN | layers.Bidirectional):
+                name = f"{to_layer_name(layer.name)} ({type(layer).__name__})"
+                raise ExportError(
+                    f"layer {name} cannot be quantized to {quantization} in tflite",
+                    "use float32, float16 or dynamic, or int8 in onnx",
+                )
 
     def _l2_normalizations(self) -> Iterator[str]:
         for layer in leaf_layers(self.prepared.model):
