@@ -24,7 +24,6 @@ import operator_records
 import pi_records
 import recipe_records
 import schemas
-from memory import MemoryRecord
 from mnistkit.bench_report import BenchReport
 from mnistkit.bundle import Bundle, Manifest
 from mnistkit.cli import main as cli
@@ -112,19 +111,6 @@ def example(workspace: str) -> str:
     return f"```text\n{output.getvalue()}```\n"
 
 
-def memory_table() -> str:
-    """The peak memory for test sets of several sizes."""
-    record = records.read(RECORDS / "memory.json", MemoryRecord, "")
-    head = "| test images | pixels | bundle | `export`, peak RSS | `verify`, peak RSS |\n|--:|--:|--:|--:|--:|\n"
-    rows = (
-        f"| {use.images:,} | {use.raw_megabytes:.0f} MB | {use.bundle_megabytes:.0f} MB "
-        f"| {use.export_megabytes:.0f} MB | {use.verify_megabytes:.0f} MB |\n"
-        for use in record.uses
-    )
-    reading = f"Reading {record.read_pictures:,} PNG files takes {record.read_seconds:.1f} s on two cores."
-    return f"{head}{''.join(rows)}\n{reading}\n"
-
-
 def stress_table() -> str:
     """A row for each attack."""
     record = records.read(RECORDS / "stress.json", StressRecord, "")
@@ -137,7 +123,6 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "transcript": transcript,
     "recipes": lambda _: recipe_records.table(),
     "example": example,
-    "memory": lambda _: memory_table(),
     "operators": lambda _: operator_records.table(),
     "stress": lambda _: stress_table(),
     "search": lambda _: recipe_records.search_table(),
