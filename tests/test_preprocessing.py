@@ -18,8 +18,8 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
 from mnistkit_export import preprocessing
-from mnistkit_export.classifier import Classifier, to_classifier
 from mnistkit_export.preprocessing import RAW, PreprocessingOptions
+from mnistkit_export.probability_model import ProbabilityModel, to_probability_model
 
 QUICK = "--format", "tflite", "--quantize", "float32"
 STANDARD = 33.3, 78.6  # mean and deviation of MNIST's pixels
@@ -63,7 +63,7 @@ def test_preprocessing_is_found_among_similar_ones(
     cnn: KerasModel, digits: Dataset, kind: str, mean: float, std: float
 ) -> None:
     data = Dataset("part", digits.x_train[:16_000], digits.y_train[:16_000], digits.x_test, digits.y_test)
-    classifier = to_classifier(expecting(cnn, mean, std), digits.x_test[:10].astype(np.float32))
+    classifier = to_probability_model(expecting(cnn, mean, std), digits.x_test[:10].astype(np.float32))
     search = preprocessing.find(classifier, data, 0)
     assert (search.best.preprocessing.kind, search.best.preprocessing.invert, search.undecided) == (kind, False, 1)
 
@@ -221,10 +221,10 @@ def test_applied_preprocessing_equals_that_of_keras(digits: Dataset) -> None:
 # --- undecided --------------------------------------------------------------------------------------------------
 
 
-def pretend(probability: Callable[[NDArray[np.float32]], NDArray[np.float32]], model: KerasModel) -> Classifier:
+def pretend(probability: Callable[[NDArray[np.float32]], NDArray[np.float32]], model: KerasModel) -> ProbabilityModel:
     """A classifier of two classes, both equally often, that gives class 1 a probability."""
 
-    class Pretended(Classifier):
+    class Pretended(ProbabilityModel):
         def predict(self, images: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             second = probability(images.reshape(len(images), -1).max(axis=1))
             probabilities = np.stack([1 - second, second], axis=1).astype(np.float32)
@@ -261,7 +261,7 @@ def test_raw_pixels_win_if_the_preprocessing_makes_no_difference(cnn: KerasModel
 
 def test_data_without_training_images_need_the_preprocessing(cnn: KerasModel, digits: Dataset) -> None:
     data = Dataset("test", digits.x_train[:0], digits.y_train[:0], digits.x_test, digits.y_test)
-    classifier = to_classifier(cnn, digits.x_test[:10].astype(np.float32))
+    classifier = to_probability_model(cnn, digits.x_test[:10].astype(np.float32))
     with pytest.raises(DataError, match=r"no training images; pass it with --preprocessing"):
         preprocessing.find(classifier, data, 0)
     with pytest.raises(DataError, match="pass --mean and --std"):
@@ -297,7 +297,7 @@ def test_probabilities_are_the_softmax_of_the_logits(head: str, functional: bool
     if functional:
         model = keras.Model(model.inputs, model.outputs)
     images = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 1)).astype(np.float32)
-    classifier = to_classifier(model, images)
+    classifier = to_probability_model(model, images)
     outputs = keras_models.predict(model, images)
     expected = outputs if head != "logits" else np.asarray(keras.ops.softmax(outputs))
     probabilities, logits = classifier.predict(images)

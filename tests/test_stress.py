@@ -1,6 +1,7 @@
 """Samples of `make stress`: mutated files, killed exports, random networks, and networks with unusual operators."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_recurrent_layer_is_named_and_other_artifacts_are_kept(mnistkit: Cli, fe
     paths = "--data", few_digits, "--out", tmp_path / "b"
     result = mnistkit("export", tmp_path / "model.keras", *paths, "--quantize", "int8", *UNTRAINED)
     assert result.code == 1
-    assert "not exported: model.int8.tflite: layer lstm (LSTM) cannot be quantized to int8 in tflite" in result.out
+    assert re.search(r"model.int8.tflite: layer lstm\w* \(LSTM\) cannot be quantized to int8 in tflite", result.out)
     assert [artifact.file for artifact in open_bundle(tmp_path / "b").manifest.artifacts] == ["model.int8.onnx"]
 
 

@@ -25,10 +25,10 @@ from mnistkit.verify.parity import float32_tolerance
 from mnistkit_export import calibration, preprocessing, sanity
 from mnistkit_export.accuracy_control import AccuracyTarget
 from mnistkit_export.calibration import RepresentativeDataset
-from mnistkit_export.classifier import PROBED_IMAGES, Classifier, to_classifier
 from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
 from mnistkit_export.passes import copy_unchanged, optimize
 from mnistkit_export.plan import CALIBRATED, ExportOptions
+from mnistkit_export.probability_model import PROBED_IMAGES, ProbabilityModel, to_probability_model
 
 DEFAULTS = ExportOptions()
 CHECKED_IMAGES = 500  # on which the optimized and the converted model are compared with the original
@@ -50,24 +50,24 @@ def export(
     with progress.task(f"loading {model_path.name}"):
         original = loading.load(model_path)
     run = None if options.accept_accuracy else sanity.check_training_run(model_path, data)
-    classifier = _classifier(original, data)
-    labels = _labels(options.labels or data.class_names, classifier.classes)
+    probability_model = _with_probabilities(original, data)
+    labels = _labels(options.labels or data.class_names, probability_model.classes)
     representative = None
     if any(quantization in CALIBRATED for _, quantization in artifact_kinds):
         with progress.task("choosing calibration images"):
             representative = calibration.choose(data, options.seed, options.calibration_samples)
-    chosen = requested or _find_preprocessing(classifier, data, model_path, options, progress)
-    classifier = _preprocessed(classifier, chosen, data)
+    chosen = requested or _find_preprocessing(probability_model, data, model_path, options, progress)
+    probability_model = _preprocessed(probability_model, chosen, data)
     with progress.task("predicting with the original model"):
-        reference, logits = classifier.predict(data.x_test)
-        target = _accuracy_target(classifier.model, data, representative, options.max_drop)
+        reference, logits = probability_model.predict(data.x_test)
+        target = _accuracy_target(probability_model.model, data, representative, options.max_drop)
     accuracy = float((reference.argmax(axis=1) == data.y_test).mean())
     if not options.accept_accuracy:
         sanity.check_accuracy(accuracy, data.y_test, "test", data, model_path)
         if run:
             sanity.check_training_accuracy(run, accuracy, model_path)
     with conversion_step("optimizing the graph", progress):
-        prepared = optimize(classifier.model) if options.optimize else copy_unchanged(classifier.model)
+        prepared = optimize(probability_model.model) if options.optimize else copy_unchanged(probability_model.model)
     tolerance = max(MAX_PROBABILITY_CHANGE, float32_tolerance(float(abs(logits).max())))
     expected = Expected(data.x_test[:CHECKED_IMAGES], reference[:CHECKED_IMAGES], tolerance)
     expected.check("optimizing the graph", keras_models.predict(prepared.model, expected.images))
@@ -83,7 +83,7 @@ def export(
         data_sha256=data.digest,
         labels=labels,
         preprocessing=chosen,
-        changes=(*classifier.changes, *prepared.passes),
+        changes=(*probability_model.changes, *prepared.passes),
         calibration=representative.record if representative else None,
     )
     images = representative.images if representative else np.empty((0, *data.image_shape), np.float32)
@@ -123,24 +123,24 @@ def _labels(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
     return names
 
 
-def _classifier(model: KerasModel, data: Dataset) -> Classifier:
+def _with_probabilities(model: KerasModel, data: Dataset) -> ProbabilityModel:
     """The model with an output of probabilities; raises ModelError if the model does not match the data set."""
     preprocessing.check_input_shape(model, data)
     probed = preprocessing.apply(preprocessing.RAW, data.x_test[:PROBED_IMAGES], tuple(model.inputs[0].shape[1:]))
-    classifier = to_classifier(model, probed)
-    if classifier.classes < data.classes:
+    probability_model = to_probability_model(model, probed)
+    if probability_model.classes < data.classes:
         raise ModelError(
-            f"the model has {classifier.classes} classes, the data set has {data.classes}",
+            f"the model has {probability_model.classes} classes, the data set has {data.classes}",
             "pass a matching data set with --data",
         )
-    return classifier
+    return probability_model
 
 
 def _find_preprocessing(
-    classifier: Classifier, data: Dataset, model_path: Path, options: ExportOptions, progress: Progress
+    probability_model: ProbabilityModel, data: Dataset, model_path: Path, options: ExportOptions, progress: Progress
 ) -> Preprocessing:
     with progress.task("finding the preprocessing"):
-        search = preprocessing.find(classifier, data, options.seed)
+        search = preprocessing.find(probability_model, data, options.seed)
     progress.log(str(search))
     if not options.accept_accuracy:
         sanity.check_accuracy(search.best.accuracy, search.labels, "training", data, model_path)
@@ -148,12 +148,14 @@ def _find_preprocessing(
     return search.best.preprocessing
 
 
-def _preprocessed(classifier: Classifier, chosen: Preprocessing, data: Dataset) -> Classifier:
-    """The classifier for raw images."""
-    model = preprocessing.wrap(classifier.model, chosen, data.image_shape)
-    logits = preprocessing.wrap(classifier.logits, chosen, data.image_shape) if classifier.logits else None
-    change = () if model is classifier.model else (f"preprocessing {chosen} added",)
-    return Classifier(model, logits, (*change, *classifier.changes))
+def _preprocessed(probability_model: ProbabilityModel, chosen: Preprocessing, data: Dataset) -> ProbabilityModel:
+    """The model for raw images."""
+    model = preprocessing.wrap(probability_model.model, chosen, data.image_shape)
+    logits = (
+        preprocessing.wrap(probability_model.logits, chosen, data.image_shape) if probability_model.logits else None
+    )
+    change = () if model is probability_model.model else (f"preprocessing {chosen} added",)
+    return ProbabilityModel(model, logits, (*change, *probability_model.changes))
 
 
 def _accuracy_target(

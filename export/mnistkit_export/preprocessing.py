@@ -30,7 +30,7 @@ from mnistkit.core.errors import DataError, ModelError, OptionError
 from mnistkit.core.images import chunk_length, chunks
 from mnistkit.data.dataset import Dataset
 from mnistkit.training.keras_models import KerasModel, import_keras
-from mnistkit_export.classifier import Classifier
+from mnistkit_export.probability_model import ProbabilityModel
 
 MAX_PIXEL = 255.0
 RAW = Preprocessing("raw", invert=False, mean=(), std=())
@@ -156,7 +156,7 @@ def input_image_shape(model: KerasModel) -> tuple[int, int, int] | None:
     return (*shape, *(1,) * (3 - len(shape))) if len(shape) > 1 else None
 
 
-def find(classifier: Classifier, data: Dataset, seed: int) -> Search:
+def find(probability_model: ProbabilityModel, data: Dataset, seed: int) -> Search:
     """Find the candidate with which the model has the lowest cross-entropy on labeled training images, some shifted.
 
     Candidates are compared image by image: one is dropped if its loss is higher than the best one's, by a paired test
@@ -170,7 +170,7 @@ def find(classifier: Classifier, data: Dataset, seed: int) -> Search:
     candidates, dropped = list(_candidates(data)), list[Score]()
     for size in SAMPLE_SIZES:
         sample = np.sort(order[:size])
-        losses, scores = _evaluate(classifier, candidates, data, sample)
+        losses, scores = _evaluate(probability_model, candidates, data, sample)
         differences = losses - losses[losses.mean(axis=1).argmin()]
         limits = [_confidence_limits(row) for row in differences]
         equivalent = [high < EQUIVALENT_LOSS for _, high in limits]
@@ -224,14 +224,14 @@ def _mean_and_std(data: Dataset, *, invert: bool) -> tuple[tuple[float, ...], tu
 
 
 def _evaluate(
-    classifier: Classifier, candidates: list[Preprocessing], data: Dataset, sample: NDArray[np.int64]
+    probability_model: ProbabilityModel, candidates: list[Preprocessing], data: Dataset, sample: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], list[Score]]:
     """The cross-entropy of each training image in the sample, float64 [candidates, N], and the scores.
 
     One image in five is shifted by a pixel, for a model that has learned its training images by heart: on those alone,
     inputs that are too large only make it more certain.
     """
-    input_shape, length = tuple(classifier.model.inputs[0].shape[1:]), chunk_length(data.image_shape)
+    input_shape, length = tuple(probability_model.model.inputs[0].shape[1:]), chunk_length(data.image_shape)
     shifted = np.arange(len(sample)) % SHIFTED_ONE_IN == 0
     losses, correct = np.empty((2, len(candidates), len(sample)))
     spreads = np.zeros(len(candidates))
@@ -243,7 +243,7 @@ def _evaluate(
         for i, candidate in enumerate(candidates):
             inputs = apply(candidate, images, input_shape)
             spreads[i] = spreads[i] or inputs.std()  # of the first chunk
-            probabilities, _ = classifier.predict(inputs)
+            probabilities, _ = probability_model.predict(inputs)
             of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
             losses[i, part] = -np.log(np.maximum(of_label, MIN_PROBABILITY))
             correct[i, part] = probabilities.argmax(axis=1) == labels

@@ -18,7 +18,7 @@ MIN_PROBABILITY = 1e-38  # keeps the logarithm of a float32 probability finite
 
 
 @dataclass(frozen=True)
-class Classifier:
+class ProbabilityModel:
     """A model that maps images to probabilities [N, classes], and one that maps the same images to logits."""
 
     model: KerasModel
@@ -43,7 +43,7 @@ class Classifier:
         return np.asarray(import_keras().ops.softmax(outputs)), outputs
 
 
-def to_classifier(model: KerasModel, image: NDArray[Any]) -> Classifier:
+def to_probability_model(model: KerasModel, image: NDArray[Any]) -> ProbabilityModel:
     """Make the output of `model` probabilities: add a softmax to logits, and turn one sigmoid unit into two classes.
 
     `image`, float32 [N, ...] in the shape of the input, shows what an unknown activation returns. Raises ModelError if
@@ -52,14 +52,14 @@ def to_classifier(model: KerasModel, image: NDArray[Any]) -> Classifier:
     activation, logits = _split_activation(model)
     one_unit = model.outputs[0].shape[1] == 1
     if activation == "softmax" and not one_unit:
-        return Classifier(model, logits, ())
+        return ProbabilityModel(model, logits, ())
     if one_unit and logits and activation != "softmax":
         two_classes = _two_classes(logits)
-        return Classifier(_with_softmax(two_classes), two_classes, ("one output turned into two classes",))
+        return ProbabilityModel(_with_softmax(two_classes), two_classes, ("one output turned into two classes",))
     if not one_unit and _are_probabilities(keras_models.predict(model, image)):
-        return Classifier(model, None, ())
+        return ProbabilityModel(model, None, ())
     if activation == "linear" and not one_unit:
-        return Classifier(_with_softmax(model), model, ("softmax added",))
+        return ProbabilityModel(_with_softmax(model), model, ("softmax added",))
     raise ModelError("the model's outputs are not probabilities", "add a softmax at its end")
 
 
