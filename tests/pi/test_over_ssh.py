@@ -39,7 +39,9 @@ def test_fleet_deploys_and_verifies_over_ssh(network: Network, cnn_bundle: Path,
 
     def fleet(command: str, *options: object) -> dict[str, Host]:
         boards = "--inventory", inventory, "--wheelhouse", wheelhouse
-        assert mnistkit("fleet", command, cnn_bundle, *boards, *options, "--json", report).code == 1  # one is off
+        assert (
+            mnistkit("fleet", command, cnn_bundle, *boards, *options, "--json", report, "--force").code == 1
+        )  # one is off
         return {host.host: host for host in records.read(report, FleetReport, "").hosts}
 
     assert mnistkit("wheelhouse", "--target", "pi5", "--python", "3.11", "--out", wheelhouse).code == 0
