@@ -54,15 +54,8 @@ class FleetRunner:
         inventory, report = self._folder / "hosts.json", self._folder / "fleet.json"
         inventory.write_text(json.dumps({"all": {"hosts": {host: {} for host in hosts}, "vars": python}}))
         command = [sys.executable, "-m", "mnistkit", "fleet", arguments[0], str(self._bundle), *arguments[1:]]
-        command += [
-            "--inventory",
-            str(inventory),
-            "--wheelhouse",
-            str(self._wheelhouse),
-            "--json",
-            str(report),
-            "--force",
-        ]
+        command += ["--inventory", str(inventory), "--wheelhouse", str(self._wheelhouse)]
+        command += ["--json", str(report), "--force"]
         start = time.perf_counter()
         completed = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
         seconds = time.perf_counter() - start

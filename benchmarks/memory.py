@@ -19,7 +19,7 @@ from mnistkit.cli import tables, terminal
 from mnistkit.core import records
 from mnistkit.data import dataset, mnist
 from mnistkit.data.dataset import Dataset
-from verify import rss_megabytes
+from verify import peak_rss_megabytes
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "memory.json"
 READ_PICTURES, MAX_READ_SECONDS = 60_000, 30
@@ -66,10 +66,7 @@ def save_pictures(folder: Path, data: Dataset, count: int, seed: int = 0) -> Non
 def peak_megabytes(*arguments: object) -> float:
     """The peak resident memory of a command line with its workers."""
     process = subprocess.Popen([sys.executable, "-m", "mnistkit", *map(str, arguments)], stdout=subprocess.DEVNULL)
-    peak = 0.0
-    while process.poll() is None:
-        peak = max(peak, rss_megabytes(process.pid))
-        time.sleep(0.02)
+    peak = peak_rss_megabytes(process)
     if process.returncode not in (0, 1):
         raise SystemExit(f"{arguments} failed")
     return peak

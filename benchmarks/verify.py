@@ -87,12 +87,18 @@ def measure_command(bundle: Bundle) -> tuple[float, float]:
     command = [sys.executable, "-m", "mnistkit", "verify", str(bundle.path), *DEVICE_RUNTIMES]
     with (bundle.path.parent / "verify.json").open("w+") as report:
         process = subprocess.Popen([*command, "--json", "-"], stdout=report, stderr=subprocess.DEVNULL)
-        peak = 0.0
-        while process.poll() is None:
-            peak = max(peak, rss_megabytes(process.pid))
-            time.sleep(0.01)
+        peak = peak_rss_megabytes(process)
         report.seek(0)
         return sum(row["seconds"] for row in json.load(report)["rows"]), peak
+
+
+def peak_rss_megabytes(process: subprocess.Popen[bytes]) -> float:
+    """Wait for a process to end; the peak RSS of it and its children."""
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, rss_megabytes(process.pid))
+        time.sleep(0.01)
+    return peak
 
 
 def rss_megabytes(pid: int) -> float:

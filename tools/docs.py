@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+import markdown_table
 import operator_records
 import pi_records
 import recipe_records
@@ -114,8 +115,8 @@ def example(workspace: str) -> str:
 def stress_table() -> str:
     """A row for each attack."""
     record = records.read(RECORDS / "stress.json", StressRecord, "")
-    rows = (f"| {outcome.attack} | {outcome.runs:,} | {len(outcome.failures)} |\n" for outcome in record.outcomes)
-    return f"| attack | runs | failures |\n|---|--:|--:|\n{''.join(rows)}"
+    rows = ((outcome.attack, f"{outcome.runs:,}", str(len(outcome.failures))) for outcome in record.outcomes)
+    return markdown_table.table(("attack", "runs", "failures"), rows)
 
 
 WRITERS: dict[str, Callable[[str], str]] = {

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import markdown_table
+from mnistkit.bundle import artifact_name
 from mnistkit.core import records
-from mnistkit_export.convert import artifact_name
 from mnistkit_export.plan import ExportOptions
 from networks import NETWORKS
 
@@ -43,14 +44,14 @@ def path_of(network: str) -> Path:
 
 def table() -> str:
     """A row for each network: its accuracy, and the accuracy difference or the problem of each artifact."""
-    head = ("network", "layers", "accuracy", *(name.removeprefix("model.") for name in ARTIFACTS))
-    lines = [_row(head), _row(("---", "---", *("--:",) * (len(head) - 2)))]
-    for network in NETWORKS:
-        outcome = records.read(path_of(network.name), NetworkOutcome, "")
-        artifacts = {artifact.artifact: artifact for artifact in outcome.artifacts}
-        cells = (_cell(artifacts[name]) for name in ARTIFACTS)
-        lines.append(_row((outcome.network, outcome.layers, f"{outcome.accuracy:.2%}", *cells)))
-    return "\n".join([*lines, ""])
+    columns = ("network", "layers", "accuracy", *(name.removeprefix("model.") for name in ARTIFACTS))
+    outcomes = (records.read(path_of(network.name), NetworkOutcome, "") for network in NETWORKS)
+    return markdown_table.table(columns, map(_network_row, outcomes), text_columns=2)
+
+
+def _network_row(outcome: NetworkOutcome) -> tuple[str, ...]:
+    artifacts = {artifact.artifact: artifact for artifact in outcome.artifacts}
+    return outcome.network, outcome.layers, f"{outcome.accuracy:.2%}", *(_cell(artifacts[name]) for name in ARTIFACTS)
 
 
 def _cell(outcome: ArtifactOutcome) -> str:
@@ -58,7 +59,3 @@ def _cell(outcome: ArtifactOutcome) -> str:
         return "not exported"
     difference = f"{outcome.difference:+.2f}"
     return difference if outcome.verdict == "PASS" else f"**{difference} {outcome.verdict}**"
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -2,11 +2,12 @@
 
 import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import markdown_table
 from mnistkit.core import records
 from mnistkit.training.recipes import RECIPES
 from mnistkit.training.train import TrainingRun
@@ -41,11 +42,11 @@ def search_table() -> str:
     """A row for each run of the search, by recipe and validation loss."""
     runs = [json.loads(line) for line in SEARCH.read_text().splitlines()]
     runs.sort(key=lambda run: (run["recipe"]["name"], run["validation_loss"]))
-    return _table(SEARCH_COLUMNS, map(_search_row, runs))
+    return markdown_table.table(SEARCH_COLUMNS, map(_search_row, runs))
 
 
-def _search_row(run: dict[str, Any]) -> str:
-    return _row(
+def _search_row(run: dict[str, Any]) -> tuple[str, ...]:
+    return (
         f"`{run['variant']}`",
         f"{run['validation_accuracy']:.4f}",
         f"{run['validation_loss']:.4f}",
@@ -64,10 +65,12 @@ def load_records(recipe: str) -> list[RecipeRecord]:
 def table() -> str:
     """A row for each recorded recipe: mean ± standard deviation over its seeds."""
     records_by_recipe = {name: load_records(name) for name in RECIPES}
-    return _table(COLUMNS, (_recipe_row(name, recorded) for name, recorded in records_by_recipe.items() if recorded))
+    return markdown_table.table(
+        COLUMNS, (_recipe_row(name, recorded) for name, recorded in records_by_recipe.items() if recorded)
+    )
 
 
-def _recipe_row(name: str, recorded: list[RecipeRecord]) -> str:
+def _recipe_row(name: str, recorded: list[RecipeRecord]) -> tuple[str, ...]:
     run = recorded[0].run
     test_accuracy = mean_and_deviation(recorded, lambda record: record.run.test_accuracy)
     published = reproduced = ""
@@ -77,7 +80,7 @@ def _recipe_row(name: str, recorded: list[RecipeRecord]) -> str:
             reproduced = test_accuracy
         else:
             reproduced = mean_and_deviation(recorded, lambda record: record.run.training_accuracy)
-    return _row(
+    return (
         f"`{name}`",
         str(len(recorded)),
         published,
@@ -89,15 +92,6 @@ def _recipe_row(name: str, recorded: list[RecipeRecord]) -> str:
         f"{run.macs:,}",
         f"{statistics.mean(record.run.training_seconds for record in recorded):.0f}",
     )
-
-
-def _table(columns: tuple[str, ...], rows: Iterable[str]) -> str:
-    alignment = "|---|" + "--:|" * (len(columns) - 1)
-    return "\n".join([_row(*columns), alignment, *rows, ""])
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def mean_and_deviation(recorded: list[RecipeRecord], value: Callable[[RecipeRecord], float]) -> str:

@@ -87,25 +87,32 @@ def _mutate_bytes(rng: random.Random, content: bytes) -> bytes:
     return content[:position]
 
 
-def mutated_bundles(bundle: Path, runs: int, seed: int = 0) -> Outcome:
-    """Change a byte range of a file of a bundle: every command must refuse it with exit code 2."""
-    rng, failures = random.Random(seed), []
+def _copies_to_change(bundle: Path, runs: int, rng: random.Random) -> Iterator[tuple[int, str, Path]]:
+    """For each run its number, the name of a file to change, and a copy of the bundle, which is restored afterwards."""
     names = sorted(path.name for path in bundle.iterdir())
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(bundle, Path(folder) / "bundle"))
         for run in range(runs):
             name = rng.choice(names)
-            original = (bundle / name).read_bytes()
-            mutated = _mutate_bytes(rng, original)
-            (copy / name).write_bytes(mutated)
-            code, seconds = run_command("inspect", copy)
-            # Spaces and the order of keys in the manifest do not matter.
-            unchanged = name == MANIFEST and _same_json(original, mutated)
-            if mutated != original and not unchanged and code != 2:
-                failures.append(f"run {run}: {name} changed, exit code {code}")
-            if seconds > HANG_SECONDS:
-                failures.append(f"run {run}: {name} changed, {seconds:.0f} s")
-            (copy / name).write_bytes(original)
+            yield run, name, copy
+            for changed in {name, MANIFEST}:
+                shutil.copyfile(bundle / changed, copy / changed)
+
+
+def mutated_bundles(bundle: Path, runs: int, seed: int = 0) -> Outcome:
+    """Change a byte range of a file of a bundle: every command must refuse it with exit code 2."""
+    rng, failures = random.Random(seed), []
+    for run, name, copy in _copies_to_change(bundle, runs, rng):
+        original = (bundle / name).read_bytes()
+        mutated = _mutate_bytes(rng, original)
+        (copy / name).write_bytes(mutated)
+        code, seconds = run_command("inspect", copy)
+        # Spaces and the order of keys in the manifest do not matter.
+        unchanged = name == MANIFEST and _same_json(original, mutated)
+        if mutated != original and not unchanged and code != 2:
+            failures.append(f"run {run}: {name} changed, exit code {code}")
+        if seconds > HANG_SECONDS:
+            failures.append(f"run {run}: {name} changed, {seconds:.0f} s")
     return Outcome("changed byte of a file of a bundle", runs, tuple(failures))
 
 
@@ -119,23 +126,18 @@ def _same_json(first: bytes, second: bytes) -> bool:
 def resealed_bundles(bundle: Path, runs: int, seed: int = 0) -> Outcome:
     """The same with the checksums corrected: no command may end with an internal error, or hang."""
     rng, failures = random.Random(seed), []
-    names = sorted(path.name for path in bundle.iterdir())
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copytree(bundle, Path(folder) / "bundle"))
-        for run in range(runs):
-            name, command = rng.choice(names), rng.choice(OFFLINE_COMMANDS)
-            if name == MANIFEST:
-                _reseal(copy, _mutate_json(rng, json.loads((bundle / name).read_text())))
-            else:
-                (copy / name).write_bytes(_mutate_bytes(rng, (bundle / name).read_bytes()))
-                _reseal(copy, _with_checksum(json.loads((bundle / MANIFEST).read_text()), copy / name))
-            options = ["--runtime", "litert", "--limit", 5] if command == "verify" else []
-            options += ["--images", 2] if command == "diagnose" else []
-            code, seconds = run_command(command, copy, *options)
-            if code == 70 or seconds > HANG_SECONDS:
-                failures.append(f"run {run}: {name}, {command}: exit code {code} after {seconds:.0f} s")
-            for changed in {name, MANIFEST}:
-                shutil.copyfile(bundle / changed, copy / changed)
+    for run, name, copy in _copies_to_change(bundle, runs, rng):
+        command = rng.choice(OFFLINE_COMMANDS)
+        if name == MANIFEST:
+            _reseal(copy, _mutate_json(rng, json.loads((bundle / name).read_text())))
+        else:
+            (copy / name).write_bytes(_mutate_bytes(rng, (bundle / name).read_bytes()))
+            _reseal(copy, _with_checksum(json.loads((bundle / MANIFEST).read_text()), copy / name))
+        options = ["--runtime", "litert", "--limit", 5] if command == "verify" else []
+        options += ["--images", 2] if command == "diagnose" else []
+        code, seconds = run_command(command, copy, *options)
+        if code == 70 or seconds > HANG_SECONDS:
+            failures.append(f"run {run}: {name}, {command}: exit code {code} after {seconds:.0f} s")
     return Outcome("changed bundle with corrected checksums", runs, tuple(failures))
 
 

@@ -21,6 +21,7 @@ from mnistkit.bundle import (
     NotExported,
     Provenance,
     Quantization,
+    artifact_name,
 )
 from mnistkit.core import files, records
 from mnistkit.core.errors import ExportError, MnistkitError, one_line
@@ -195,11 +196,6 @@ class ArtifactWriter:
             self.target,
             self.progress,
         )
-
-
-def artifact_name(format: Format, quantization: Quantization) -> str:
-    """The name of an artifact's file."""
-    return f"model.{quantization}.{format}"
 
 
 @contextmanager

@@ -61,11 +61,11 @@ def export(
     with progress.task("predicting with the original model"):
         reference, logits = probability_model.predict(data.x_test)
         target = _accuracy_target(probability_model.model, data, representative, options.max_drop)
-    accuracy = float((reference.argmax(axis=1) == data.y_test).mean())
+    evaluation = EvaluationSet(data.x_test, data.y_test, reference, logits)
     if not options.accept_accuracy:
-        sanity.check_accuracy(accuracy, data.y_test, "test", data, model_path)
+        sanity.check_accuracy(evaluation.accuracy, data.y_test, "test", data, model_path)
         if run:
-            sanity.check_training_accuracy(run, accuracy, model_path)
+            sanity.check_training_accuracy(run, evaluation.accuracy, model_path)
     with conversion_step("optimizing the graph", progress):
         prepared = optimize(probability_model.model) if options.optimize else copy_unchanged(probability_model.model)
     tolerance = max(MAX_PROBABILITY_CHANGE, float32_tolerance(float(abs(logits).max())))
@@ -77,7 +77,7 @@ def export(
             sha256=files.sha256_of(model_path),
             parameters=keras_models.count_parameters(original),
             macs=keras_models.count_macs(original),
-            accuracy=accuracy,
+            accuracy=evaluation.accuracy,
         ),
         data=data.name,
         data_sha256=data.digest,
@@ -94,9 +94,7 @@ def export(
         not_exported = tuple(result for result in results if isinstance(result, NotExported))
         if not artifacts:
             raise ExportError(not_exported[0].problem, not_exported[0].remedy)
-        test_set, reference_file = bundle.write_evaluation_set(
-            folder, EvaluationSet(data.x_test, data.y_test, reference, logits)
-        )
+        test_set, reference_file = bundle.write_evaluation_set(folder, evaluation)
         manifest = Manifest(provenance, test_set, reference_file, artifacts, not_exported)
         bundle.write_manifest(folder, manifest)
     return bundle.open_bundle(out)

@@ -16,10 +16,9 @@ each also with 255 - x before it.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -44,7 +43,7 @@ SHIFTS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # pixels and axis
 Z = 3.29  # two-sided test at the 0.1% level
 EQUIVALENT_LOSS = 0.02  # a difference in cross-entropy that does not matter
 SAME_LOSS = 1e-3  # the largest difference of a model to which the scale of its inputs does not matter
-MIN_PROBABILITY = 1e-7  # the epsilon of Keras's cross-entropy
+KERAS_EPSILON = 1e-7  # smallest probability in Keras's cross-entropy
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,10 @@ class PreprocessingOptions:
             low, high = self.input_range
             scale = (high - low) / MAX_PIXEL
             return Preprocessing("custom", self.invert, (-low / scale,), (1 / scale,))
-        return None if self.kind == "auto" else _of_kind(self.kind, data, invert=self.invert)
+        if self.kind == "auto":
+            return None
+        preprocessing = _of_kind(self.kind, data)
+        return _inverted(preprocessing) if self.invert else preprocessing
 
 
 AUTO = PreprocessingOptions()
@@ -193,22 +195,31 @@ def _preference(score: Score, *, same: bool) -> tuple[float, ...]:
 
 
 def _candidates(data: Dataset) -> Iterator[Preprocessing]:
-    for kind, invert in itertools.product(KINDS, (False, True)):
-        yield _of_kind(kind, data, invert=invert)
+    for kind in KINDS:
+        preprocessing = _of_kind(kind, data)
+        yield from (preprocessing, _inverted(preprocessing))
 
 
-def _of_kind(kind: PreprocessingKind, data: Dataset, *, invert: bool) -> Preprocessing:
+def _of_kind(kind: PreprocessingKind, data: Dataset) -> Preprocessing:
     match kind:
         case "unit":
-            return Preprocessing(kind, invert, (0.0,), (MAX_PIXEL,))
+            return Preprocessing(kind, invert=False, mean=(0.0,), std=(MAX_PIXEL,))
         case "symmetric":
-            return Preprocessing(kind, invert, (MAX_PIXEL / 2,), (MAX_PIXEL / 2,))
+            return Preprocessing(kind, invert=False, mean=(MAX_PIXEL / 2,), std=(MAX_PIXEL / 2,))
         case "standardize":
-            return Preprocessing(kind, invert, *_mean_and_std(data, invert=invert))
-    return Preprocessing(kind, invert, (), ())
+            mean, std = _mean_and_std(data)
+            return Preprocessing(kind, invert=False, mean=mean, std=std)
+    return Preprocessing(kind, invert=False, mean=(), std=())
 
 
-def _mean_and_std(data: Dataset, *, invert: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _inverted(preprocessing: Preprocessing) -> Preprocessing:
+    """The same kind for 255 - x, which has another mean."""
+    if preprocessing.kind != "standardize":
+        return replace(preprocessing, invert=True)
+    return replace(preprocessing, invert=True, mean=tuple(MAX_PIXEL - mean for mean in preprocessing.mean))
+
+
+def _mean_and_std(data: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and standard deviation of each channel of the training images, in raw pixel values."""
     if len(data.x_train) == 0:
         raise DataError(f"can't standardize: {NO_TRAINING_IMAGES}", "pass --mean and --std")
@@ -220,7 +231,7 @@ def _mean_and_std(data: Dataset, *, invert: bool) -> tuple[tuple[float, ...], tu
     shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256)
     mean = shares @ values
     std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 1e-12))
-    return tuple((MAX_PIXEL - mean if invert else mean).tolist()), tuple(std.tolist())
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def _evaluate(
@@ -245,7 +256,7 @@ def _evaluate(
             spreads[i] = spreads[i] or inputs.std()  # of the first chunk
             probabilities, _ = probability_model.predict(inputs)
             of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-            losses[i, part] = -np.log(np.maximum(of_label, MIN_PROBABILITY))
+            losses[i, part] = -np.log(np.maximum(of_label, KERAS_EPSILON))
             correct[i, part] = probabilities.argmax(axis=1) == labels
     accuracies = correct[:, ~shifted].mean(axis=1)
     return losses, [

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit.core import files, records
+from mnistkit.core import records
 from mnistkit.core.errors import DataError, ModelError
 from mnistkit.data.dataset import Dataset
 from mnistkit.training.train import TrainingRun
@@ -43,7 +43,7 @@ def check_training_run(model_path: Path, data: Dataset) -> TrainingRun | None:
     Raises DataError if the model was trained on another data set.
     """
     path = model_path.with_name(RUN_FILE)
-    if not path.is_file() or f'"mnistkit.{TrainingRun.schema}"'.encode() not in files.read_bytes(path):
+    if not path.is_file() or not records.names_schema(path, TrainingRun):
         return None
     run = records.read(path, TrainingRun, "train the model again, or remove the file")
     if run.data_sha256 != data.digest:

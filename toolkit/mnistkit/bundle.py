@@ -346,15 +346,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     records.write(folder / MANIFEST, replace(manifest, sha256=manifest.digest()))
 
 
+def artifact_name(format: Format, quantization: Quantization) -> str:
+    """The name of an artifact's file."""
+    return f"model.{quantization}.{format}"
+
+
 def looks_like_bundle(path: Path) -> bool:
     """Whether the folder contains a bundle's manifest, and no file that does not belong to a bundle."""
     names = {entry.name for entry in path.iterdir()}
     artifacts = {
-        f"model.{quantization}.{format}" for quantization in get_args(Quantization) for format in get_args(Format)
+        artifact_name(format, quantization) for quantization in get_args(Quantization) for format in get_args(Format)
     }
     if MANIFEST not in names or not names <= artifacts | {MANIFEST, TEST_SET, REFERENCE}:
         return False
-    return f'"mnistkit.{Manifest.schema}"'.encode() in files.read_bytes(path / MANIFEST)
+    return records.names_schema(path / MANIFEST, Manifest)
 
 
 def open_bundle(path: Path) -> Bundle:

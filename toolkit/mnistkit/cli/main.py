@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mnistkit.cli.exit_codes import SIGNALED, ExitCode
+from mnistkit.cli.stdout import discard
 from mnistkit.core import files
 from mnistkit.core.errors import MnistkitError, one_line, printable
 from mnistkit.core.version import __version__
@@ -113,5 +114,5 @@ def _fail(message: str, code: ExitCode) -> ExitCode:
     try:
         click.echo(f"mnistkit: {printable(' '.join(message.split()))}", err=True)
     except OSError:  # standard error is closed or full: the exit code is all that is left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        discard(2)
     return code

@@ -19,12 +19,12 @@ def reader_may_close() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        discard_stdout()
+        discard(sys.stdout.fileno())
     except OSError as error:
-        discard_stdout()
+        discard(sys.stdout.fileno())
         raise storage_error("write to", Path("standard output"), error) from error
 
 
-def discard_stdout() -> None:
-    """Discard what is in the buffer of standard output, and all that follows."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard(descriptor: int) -> None:
+    """Discard what is in the buffer of a stream, and all that follows."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -74,6 +74,11 @@ def read(path: Path, kind: type[R], remedy: str) -> R:
     return parse(files.read_bytes(path), kind, str(path), remedy)
 
 
+def names_schema(path: Path, kind: type[Record]) -> bool:
+    """Whether the file contains the name of a record's schema, valid or not; raises StorageError."""
+    return f'"mnistkit.{kind.schema}"'.encode() in files.read_bytes(path)
+
+
 def parse(content: bytes, kind: type[R], name: str, remedy: str) -> R:
     """Parse a record of type `kind`; `name` is the source of `content`. Raises RecordError."""
     try:

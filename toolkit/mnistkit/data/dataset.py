@@ -1,5 +1,6 @@
 """Data sets as npz files (x_train, y_train, x_test, y_test), IDX files or folders of pictures, validated on loading."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Dataset:
         """The number of classes: of their names, or the largest label plus one."""
         return len(self.class_names) or int(max(self.y_train.max(initial=0), self.y_test.max())) + 1
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The SHA-256 of the four arrays."""
         return files.sha256_of_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
