@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from support import FAST, Cli
 import mnistkit as api
 from mnistkit.bundle import open_bundle
 from mnistkit.core import images as raw_images
-from mnistkit.core.errors import BundleError, DataError, ModelError, SessionError
+from mnistkit.core.errors import BundleError, DataError, MissingExtraError, ModelError, SessionError
 from mnistkit.core.images import TemporaryImages
 from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
@@ -163,6 +164,12 @@ def test_files_that_are_no_pictures_are_ignored_and_empty_folders_are_reported(p
     (tmp_path / "empty" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match=r"has no test images; put them into .*empty/test/CLASS"):
         dataset.load(tmp_path / "empty")
+
+
+def test_missing_pillow_is_reported_with_the_pip_command(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mnistkit\[images\]'"):
+        dataset.load(pictures)
 
 
 # --- from pictures to predictions -------------------------------------------------------------------------------

@@ -32,9 +32,13 @@ class ImageFormat:
 
 
 def open_picture(path: Path) -> Any:
-    """The Pillow image of a file, not decoded yet; raises DataError if it is not one, or is too large."""
+    """The Pillow image of a file, not decoded yet; raises DataError if it is not one, or is too large.
+
+    Raises MissingExtraError if Pillow is not installed.
+    """
+    pillow = import_module("PIL.Image", "images")
     try:
-        picture = import_module("PIL.Image", "images").open(path, formats=("BMP", "JPEG", "PNG", "WEBP"))
+        picture = pillow.open(path, formats=("BMP", "JPEG", "PNG", "WEBP"))
     except Exception as error:  # Pillow raises many types of exception for corrupt files
         raise _invalid(path, error) from error
     if picture.width * picture.height > MAX_PIXELS:
