@@ -16,12 +16,10 @@ import numpy as np
 
 import untrained
 from mnistkit.cli import tables, terminal
-from mnistkit.core import records
 from mnistkit.data import dataset, mnist
 from mnistkit.data.dataset import Dataset
 from verify import peak_rss_megabytes
 
-RECORD = Path(__file__).parent.parent / "docs" / "records" / "memory.json"
 READ_PICTURES, MAX_READ_SECONDS = 60_000, 30
 TEST_IMAGES = 20_000, 200_000
 TRAINING_IMAGES = 1000
@@ -29,22 +27,11 @@ TRAINING_IMAGES = 1000
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """The peak resident memory of commands, in megabytes."""
+    """The size of a bundle and the peak resident memory of commands, in megabytes."""
 
-    images: records.Count  # in the test set
-    raw_megabytes: records.NonNegative  # the pixels of the test set
-    bundle_megabytes: records.NonNegative
-    export_megabytes: records.NonNegative
-    verify_megabytes: records.NonNegative  # of the command and its workers
-
-
-@dataclass(frozen=True)
-class MemoryRecord(records.Record, schema="memory", version=1):
-    """The memory use for test sets of several sizes, and the time to read pictures."""
-
-    read_pictures: records.Count
-    read_seconds: records.NonNegative
-    uses: tuple[MemoryUse, ...]
+    bundle: float
+    export: float
+    verify: float  # of the command and its workers
 
 
 def save_pictures(folder: Path, data: Dataset, count: int, seed: int = 0) -> None:
@@ -82,29 +69,26 @@ def measure(data: Dataset, count: int, folder: Path) -> MemoryUse:
     export = peak_megabytes("export", folder / "model.keras", *paths, *quick, "--accept-accuracy")
     verify = peak_megabytes("verify", folder / "bundle", "--runtime", "litert", "--margin", 50)
     size = sum(path.stat().st_size for path in (folder / "bundle").iterdir())
-    return MemoryUse(count, count * 784 / 1e6, round(size / 1e6, 1), round(export), round(verify))
+    return MemoryUse(size / 1e6, export, verify)
 
 
 def main() -> None:
-    """Measure, print and record."""
+    """Measure and print."""
     data = mnist.load()
     with tempfile.TemporaryDirectory() as folder:
         save_pictures(Path(folder) / "test", data, READ_PICTURES)
         started = time.perf_counter()
         dataset.load(Path(folder))
         seconds = time.perf_counter() - started
-    uses = []
-    for count in TEST_IMAGES:
-        with tempfile.TemporaryDirectory() as folder:
-            uses.append(measure(data, count, Path(folder)))
-    record = MemoryRecord(READ_PICTURES, round(seconds, 1), tuple(uses))
     grid = tables.table("Folder of pictures", ("measurement",), ("measured", "target"))
     grid.add_row(f"reading {READ_PICTURES:,} PNG files", f"{seconds:.1f} s", f"≤ {MAX_READ_SECONDS} s")
-    for use in uses:
-        grid.add_row(f"export, peak RSS, {use.images:,} test images", f"{use.export_megabytes:.0f} MB", "")
-        grid.add_row(f"verify, peak RSS, {use.images:,} test images", f"{use.verify_megabytes:.0f} MB", "")
+    for count in TEST_IMAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            use = measure(data, count, Path(folder))
+        grid.add_row(f"bundle with {count:,} test images", f"{use.bundle:.0f} MB", "")
+        grid.add_row(f"peak RSS of export with {count:,} test images", f"{use.export:.0f} MB", "")
+        grid.add_row(f"peak RSS of verify with {count:,} test images", f"{use.verify:.0f} MB", "")
     terminal.show(grid)
-    records.write(RECORD, record)
 
 
 if __name__ == "__main__":

@@ -431,6 +431,25 @@ def test_unusual_model_keeps_its_predictions(
     assert mnistkit("diagnose", tmp_path / "bundle", "--images", 5).code == 0
 
 
+def test_exponential_of_an_activation_stays_float32_in_int8(
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    """Softplus keeps the order of the logits, and so the labels."""
+    keras = keras_models.import_keras()
+    *layers, head = loading.load(workspace / "model.keras").layers
+    softplus, softmax = keras.layers.Dense(10, "softplus"), keras.layers.Dense(10, "softmax")
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers, softplus, softmax])
+    softplus.set_weights(head.get_weights())
+    softmax.set_weights([np.eye(10), np.zeros(10)])
+    keras_models.save(model, tmp_path / "model.keras")
+    quantizations = "--quantize", "float32", "--quantize", "int8"
+    options = "--data", few_digits, *quantizations, "--accept-accuracy"
+    assert mnistkit("export", tmp_path / "model.keras", *options).code == 0
+    assert set(verify(mnistkit, tmp_path / "bundle", MARGIN).values()) == {"PASS"}
+    operators = open_bundle(tmp_path / "bundle").manifest.artifacts[1].operators
+    assert "FULLY_CONNECTED DEQUANTIZE EXP ADD LOG QUANTIZE FULLY_CONNECTED" in " ".join(operators)
+
+
 def test_unsupported_layer_is_reported_in_one_line(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
     keras = keras_models.import_keras()
     layers = keras.layers

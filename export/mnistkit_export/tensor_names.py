@@ -8,11 +8,11 @@ named `conv2d_1`. So layers are converted under names in which "-" precedes the 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from mnistkit.formats import onnx_file, tflite_file
-from mnistkit.formats.tflite_file import TfliteFile
+from mnistkit.formats.tflite_file import Operator, TfliteFile
 
 INPUT, OUTPUT = "image", "probabilities"
 LAYER_NUMBER = re.compile(r"_(?=\d+$)")
@@ -67,23 +67,42 @@ def rename_tflite_tensors(file: TfliteFile, layers: Collection[str]) -> None:
     file.rename_tensors([names.get(index, f"unused_{index}") for index in range(len(file.tensor_names))])
 
 
-def converter_outputs(file: TfliteFile, layers: Collection[str], wanted: Collection[str]) -> list[str]:
+def layer_outputs(file: TfliteFile, layers: Collection[str], wanted: Collection[str]) -> list[str]:
     """The converter's names of the outputs of the wanted layers, in a file that has not been renamed."""
     tensor_names = file.tensor_names
-    outputs = _layer_outputs(file, layers, lambda name: name)
-    return [tensor_names[index] for index, layer in outputs.items() if layer in wanted]
+    operators = _operators_of_layers(file, layers)
+    return [tensor_names[index] for layer, operator in operators if layer in wanted for index in operator.outputs]
+
+
+def outputs_with_exponential(file: TfliteFile, layers: Collection[str]) -> list[str]:
+    """The converter's names of the outputs of activations that are computed by way of exp, such as softplus.
+
+    The range of exp is so wide that 8 bits leave a few levels for the values that matter.
+    """
+    tensor_names = file.tensor_names
+    operators = list(_operators_of_layers(file, layers))
+    exponential = {layer for layer, operator in operators if operator.kind == "EXP"}
+    return [
+        tensor_names[index]
+        for layer, operator in operators
+        if layer in exponential and operator.kind not in tflite_file.OPERATORS_WITH_WEIGHTS
+        for index in operator.outputs
+    ]
+
+
+def _operators_of_layers(file: TfliteFile, layers: Collection[str]) -> Iterator[tuple[str, Operator]]:
+    """The operators that compute, each with its layer's name, or its kind if its layer is unknown."""
+    tensor_names = file.tensor_names
+    for operator in file.operators():
+        if operator.kind not in tflite_file.QUANTIZATION_OPERATORS:
+            layer = find_layer(tensor_names[operator.outputs[0]], layers)
+            yield (to_layer_name(layer) if layer else operator.kind.lower()), operator
 
 
 def _layer_outputs(file: TfliteFile, layers: Collection[str], unique: Callable[[str], str]) -> dict[int, str]:
     """Names after layers for the outputs of operators, by tensor index."""
-    tensor_names = file.tensor_names
-    names: dict[int, str] = {}
-    for operator in file.operators():
-        if operator.kind not in tflite_file.QUANTIZATION_OPERATORS:
-            layer = find_layer(tensor_names[operator.outputs[0]], layers)
-            name = to_layer_name(layer) if layer else operator.kind.lower()
-            names |= {output: unique(name) for output in operator.outputs}
-    return names
+    names = _operators_of_layers(file, layers)
+    return {output: unique(name) for name, operator in names for output in operator.outputs}
 
 
 def rename_onnx_tensors(model: Any, layers: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from mnistkit.formats.tflite_file import TfliteFile
 from mnistkit.training.keras_models import import_keras, leaf_layers
 from mnistkit_export.passes import PreparedModel
 from mnistkit_export.plan import CALIBRATED
-from mnistkit_export.tensor_names import converter_outputs, rename_tflite_tensors, to_layer_name
+from mnistkit_export.tensor_names import layer_outputs, outputs_with_exponential, rename_tflite_tensors, to_layer_name
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,30 @@ class TfliteConverter:
     def convert(self, quantization: Quantization, float_layers: Collection[str] = ()) -> TfliteFile:
         """Convert the model. In int8, input and output are uint8, so that raw pixels need no conversion.
 
-        An int8 file keeps L2 normalizations in float: 8 bits are too few for sums of squares and their inverse roots.
+        An int8 file keeps in float what 8 bits are too few for: the sums of squares and inverse roots of L2
+        normalizations, and the exponentials of activations (see `outputs_with_exponential`).
         """
         if quantization in CALIBRATED:
             self._check_no_recurrent_layer(quantization)
-        if quantization == "int8":
-            float_layers = {*float_layers, *self._l2_normalizations()}
         with suppress_output(1, 2):
-            content = self._convert_mixed(float_layers) if float_layers else self._converter(quantization).convert()
-        file = TfliteFile.from_bytes(content)
+            file = TfliteFile.from_bytes(self._convert(quantization, float_layers))
         rename_tflite_tensors(file, self.prepared.layers)
         file.remove_converter_metadata()
         return file
+
+    def _convert(self, quantization: Quantization, float_layers: Collection[str]) -> bytes:
+        if quantization == "float32":
+            return self._float32
+        float_outputs = self._float_outputs(float_layers) if quantization == "int8" else []
+        if float_outputs:
+            return self._convert_mixed(float_outputs)
+        content: bytes = self._converter(quantization).convert()
+        return content
+
+    @functools.cached_property
+    def _float32(self) -> bytes:
+        content: bytes = self._converter("float32").convert()
+        return content
 
     def _converter(self, quantization: Quantization) -> Any:
         import tensorflow as tf
@@ -75,20 +87,23 @@ class TfliteConverter:
                 converter.representative_dataset = self._representative_dataset
         return converter
 
-    def _convert_mixed(self, float_layers: Collection[str]) -> bytes:
-        """Convert to int8 except these layers. Only the converter's QuantizationDebugger can exclude layers."""
+    def _float_outputs(self, float_layers: Collection[str]) -> list[str]:
+        """The converter's names of the tensors that stay float32 in int8."""
+        file = TfliteFile.from_bytes(self._float32)
+        layers, wanted = self.prepared.layers, {*float_layers, *self._l2_normalizations()}
+        return [*layer_outputs(file, layers, wanted), *outputs_with_exponential(file, layers)]
+
+    def _convert_mixed(self, float_outputs: list[str]) -> bytes:
+        """Convert to int8 except these tensors. Only the converter's QuantizationDebugger can exclude tensors."""
         import tensorflow as tf
         from tensorflow.lite.python.util import modify_model_io_type
 
-        float32 = TfliteFile.from_bytes(self._converter("float32").convert())
         converter = self._converter("int8")
         converter.inference_input_type = converter.inference_output_type = tf.float32
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
             debug_dataset=self._representative_dataset,
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                denylisted_nodes=converter_outputs(float32, self.prepared.layers, float_layers)
-            ),
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=float_outputs),
         )
         mixed: bytes = debugger.get_nondebug_quantized_model()
         # If a float layer reads the input or writes the output, that tensor stays float32.
