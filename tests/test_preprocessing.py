@@ -17,7 +17,7 @@ from mnistkit.data import dataset
 from mnistkit.data.dataset import Dataset
 from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
-from mnistkit_export import preprocessing
+from mnistkit_export import preprocessing, preprocessing_search
 from mnistkit_export.preprocessing import RAW, PreprocessingOptions
 from mnistkit_export.probability_model import ProbabilityModel, to_probability_model
 
@@ -64,7 +64,7 @@ def test_preprocessing_is_found_among_similar_ones(
 ) -> None:
     data = Dataset("part", digits.x_train[:16_000], digits.y_train[:16_000], digits.x_test, digits.y_test)
     classifier = to_probability_model(expecting(cnn, mean, std), digits.x_test[:10].astype(np.float32))
-    search = preprocessing.find(classifier, data, 0)
+    search = preprocessing_search.find(classifier, data, 0)
     assert (search.best.preprocessing.kind, search.best.preprocessing.invert, search.undecided) == (kind, False, 1)
 
 
@@ -247,7 +247,7 @@ def test_too_few_images_to_tell_the_preprocessing_are_an_error(cnn: KerasModel) 
         center = 0.55 if brightest.max() == 255 else 0.65
         return np.clip(center + rng.normal(0, 0.3, len(brightest)), 0.05, 0.95).astype(np.float32)
 
-    search = preprocessing.find(pretend(noisy, cnn), make_data(20), 0)
+    search = preprocessing_search.find(pretend(noisy, cnn), make_data(20), 0)
     assert search.undecided > 1
     with pytest.raises(ModelError, match=r"can't be told from 20 training images: .*; pass it with --preprocessing"):
         search.check_decided()
@@ -255,7 +255,7 @@ def test_too_few_images_to_tell_the_preprocessing_are_an_error(cnn: KerasModel) 
 
 def test_raw_pixels_win_if_the_preprocessing_makes_no_difference(cnn: KerasModel) -> None:
     constant = pretend(lambda brightest: np.full(len(brightest), 0.9, np.float32), cnn)
-    search = preprocessing.find(constant, make_data(20), 0)
+    search = preprocessing_search.find(constant, make_data(20), 0)
     assert (search.best.preprocessing, search.undecided) == (RAW, 1)
 
 
@@ -263,7 +263,7 @@ def test_data_without_training_images_need_the_preprocessing(cnn: KerasModel, di
     data = Dataset("test", digits.x_train[:0], digits.y_train[:0], digits.x_test, digits.y_test)
     classifier = to_probability_model(cnn, digits.x_test[:10].astype(np.float32))
     with pytest.raises(DataError, match=r"no training images; pass it with --preprocessing"):
-        preprocessing.find(classifier, data, 0)
+        preprocessing_search.find(classifier, data, 0)
     with pytest.raises(DataError, match="pass --mean and --std"):
         PreprocessingOptions("standardize").resolve(data)
     with pytest.raises(OptionError):

@@ -22,12 +22,12 @@ from mnistkit.data.dataset import Dataset, LabeledImages
 from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
 from mnistkit.verify.parity import float32_tolerance
-from mnistkit_export import calibration, preprocessing, sanity
+from mnistkit_export import calibration, preprocessing, preprocessing_search, sanity
 from mnistkit_export.accuracy_control import AccuracyTarget
 from mnistkit_export.calibration import RepresentativeDataset
 from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
-from mnistkit_export.passes import copy_unchanged, optimize
-from mnistkit_export.plan import CALIBRATED, ExportOptions
+from mnistkit_export.passes import PreparedModel, copy_unchanged, optimize
+from mnistkit_export.plan import CALIBRATED, ArtifactKind, ExportOptions
 from mnistkit_export.probability_model import PROBED_IMAGES, ProbabilityModel, to_probability_model
 
 DEFAULTS = ExportOptions()
@@ -66,11 +66,7 @@ def export(
         sanity.check_accuracy(evaluation.accuracy, data.y_test, "test", data, model_path)
         if run:
             sanity.check_training_accuracy(run, evaluation.accuracy, model_path)
-    with conversion_step("optimizing the graph", progress):
-        prepared = optimize(probability_model.model) if options.optimize else copy_unchanged(probability_model.model)
-    tolerance = max(MAX_PROBABILITY_CHANGE, float32_tolerance(float(abs(logits).max())))
-    expected = Expected(data.x_test[:CHECKED_IMAGES], reference[:CHECKED_IMAGES], tolerance)
-    expected.check("optimizing the graph", keras_models.predict(prepared.model, expected.images))
+    prepared, expected = _optimize(probability_model.model, evaluation, options, progress)
     provenance = Provenance(
         source_model=SourceModel(
             name=original.name,
@@ -87,17 +83,35 @@ def export(
         calibration=representative.record if representative else None,
     )
     images = representative.images if representative else np.empty((0, *data.image_shape), np.float32)
-    with files.atomic_folder(out, replace=options.force) as folder:
-        writer = ArtifactWriter(prepared, images, provenance, options, target, expected, progress)
+    writer = ArtifactWriter(prepared, images, provenance, options, target, expected, progress)
+    _write_bundle(out, writer, artifact_kinds, evaluation)
+    return bundle.open_bundle(out)
+
+
+def _optimize(
+    model: KerasModel, evaluation: EvaluationSet, options: ExportOptions, progress: Progress
+) -> tuple[PreparedModel, Expected]:
+    """The model as it is converted, and what its float32 artifacts must compute."""
+    with conversion_step("optimizing the graph", progress):
+        prepared = optimize(model) if options.optimize else copy_unchanged(model)
+    tolerance = max(MAX_PROBABILITY_CHANGE, float32_tolerance(float(abs(evaluation.logits).max())))
+    expected = Expected(evaluation.images[:CHECKED_IMAGES], evaluation.reference[:CHECKED_IMAGES], tolerance)
+    expected.check("optimizing the graph", keras_models.predict(prepared.model, expected.images))
+    return prepared, expected
+
+
+def _write_bundle(
+    out: Path, writer: ArtifactWriter, artifact_kinds: list[ArtifactKind], evaluation: EvaluationSet
+) -> None:
+    with files.atomic_folder(out, replace=writer.options.force) as folder:
         results = list(writer.write(artifact_kinds, folder))
         artifacts = tuple(result for result in results if isinstance(result, Artifact))
         not_exported = tuple(result for result in results if isinstance(result, NotExported))
         if not artifacts:
             raise ExportError(not_exported[0].problem, not_exported[0].remedy)
         test_set, reference_file = bundle.write_evaluation_set(folder, evaluation)
-        manifest = Manifest(provenance, test_set, reference_file, artifacts, not_exported)
+        manifest = Manifest(writer.provenance, test_set, reference_file, artifacts, not_exported)
         bundle.write_manifest(folder, manifest)
-    return bundle.open_bundle(out)
 
 
 def check_not_exists(out: Path, *, force: bool) -> None:
@@ -138,7 +152,7 @@ def _find_preprocessing(
     probability_model: ProbabilityModel, data: Dataset, model_path: Path, options: ExportOptions, progress: Progress
 ) -> Preprocessing:
     with progress.task("finding the preprocessing"):
-        search = preprocessing.find(probability_model, data, options.seed)
+        search = preprocessing_search.find(probability_model, data, options.seed)
     progress.log(str(search))
     if not options.accept_accuracy:
         sanity.check_accuracy(search.best.accuracy, search.labels, "training", data, model_path)

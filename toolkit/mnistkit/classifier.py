@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mnistkit.bundle import Artifact, open_bundle
 from mnistkit.core.errors import DataError, ModelError, SessionError
 from mnistkit.runtimes import RUNTIMES, Runtime, Session, match_runtimes
-from mnistkit.runtimes.inference import batch_size, run
+from mnistkit.runtimes.inference import batch_size, run, session_errors
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Classifier:
                 f"pass raw pixel values 0 to 255, uint8 [N, {', '.join(map(str, self.image_shape))}]",
             )
         session = self._session(1 if len(images) == 1 else self._batch)
-        return run(session, images, range(len(images)), lambda amount: None)
+        with session_errors(RUNTIMES[self.runtime]):
+            return run(session, images, range(len(images)), lambda amount: None)
 
     def _session(self, batch: int) -> Session:
         if batch not in self._sessions:

@@ -2,8 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,17 @@ def predict(
     """
     threads = min(_available_cores(), -(-len(images) // batch))
     sessions = [runtime.open(artifact, batch) for _ in range(threads)]
+    bounds = [len(images) * i // threads for i in range(threads + 1)]
+    shares = list(itertools.starmap(range, itertools.pairwise(bounds)))
+    with session_errors(runtime), ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(run, sessions, [images] * threads, shares, [advance] * threads)))
+
+
+@contextmanager
+def session_errors(runtime: Runtime) -> Iterator[None]:
+    """Raise the exceptions of a running session as SessionError."""
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            bounds = [len(images) * i // threads for i in range(threads + 1)]
-            shares = list(itertools.starmap(range, itertools.pairwise(bounds)))
-            return np.concatenate(list(pool.map(run, sessions, [images] * threads, shares, [advance] * threads)))
+        yield
     except Exception as error:  # each runtime has exceptions of its own
         reason = one_line(error, 200)
         raise SessionError(f"{runtime.name} cannot run the artifact: {reason}", runtime.remedy) from error
