@@ -48,27 +48,30 @@ def test_accuracy_near_chance_is_refused_and_the_remedy_works(
 
 
 @pytest.mark.parametrize(
-    ("counts", "accuracy", "accepted"),
+    ("counts", "accuracy", "loss", "accepted"),
     [
-        ([10] * 10, 0.149, False),
-        ([10] * 10, 0.151, True),
-        ([50, 50], 0.74, False),
-        ([50, 50], 0.76, True),
-        ([90, 10], 0.94, False),  # half of the errors of always predicting the first class
-        ([90, 10], 0.96, True),
+        ([10] * 10, 0.149, 2.2, False),
+        ([10] * 10, 0.151, 2.2, True),
+        ([10] * 10, 0.2, 2.31, False),  # the shares of the classes have a loss of log(10) = 2.303
+        ([10] * 10, 0.49, 2.31, False),
+        ([10] * 10, 0.51, 8.0, True),
+        ([50, 0, 50], 0.74, 0.1, False),
+        ([50, 0, 50], 0.76, 0.1, True),
+        ([90, 10], 0.94, 0.1, False),  # half of the errors of always predicting the first class
+        ([90, 10], 0.96, 0.1, True),
     ],
 )
-def test_limit_of_the_accuracy_follows_from_the_largest_class(
-    counts: list[int], accuracy: float, accepted: bool
+def test_limits_follow_from_the_shares_of_the_classes(
+    counts: list[int], accuracy: float, loss: float, accepted: bool
 ) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     images = np.zeros((len(labels), 2, 2, 1), np.uint8)
     data = Dataset("made", images, labels, images, labels)
     if accepted:
-        sanity.check_accuracy(accuracy, labels, "test", data, Path("model.keras"))
+        sanity.check_accuracy(accuracy, loss, labels, "test", data, Path("model.keras"))
     else:
         with pytest.raises(ModelError, match="accept the accuracy"):
-            sanity.check_accuracy(accuracy, labels, "test", data, Path("model.keras"))
+            sanity.check_accuracy(accuracy, loss, labels, "test", data, Path("model.keras"))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from mnistkit_export.calibration import RepresentativeDataset
 from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
 from mnistkit_export.passes import PreparedModel, copy_unchanged, optimize
 from mnistkit_export.plan import CALIBRATED, ArtifactKind, ExportOptions
-from mnistkit_export.probability_model import PROBED_IMAGES, ProbabilityModel, to_probability_model
+from mnistkit_export.probability_model import PROBED_IMAGES, ProbabilityModel, cross_entropy, to_probability_model
 
 DEFAULTS = ExportOptions()
 CHECKED_IMAGES = 500  # on which the optimized and the converted model are compared with the original
@@ -63,7 +63,8 @@ def export(
         target = _accuracy_target(probability_model.model, data, representative, options.max_drop)
     evaluation = EvaluationSet(data.x_test, data.y_test, reference, logits)
     if not options.accept_accuracy:
-        sanity.check_accuracy(evaluation.accuracy, data.y_test, "test", data, model_path)
+        loss = float(cross_entropy(reference, data.y_test).mean())
+        sanity.check_accuracy(evaluation.accuracy, loss, data.y_test, "test", data, model_path)
         if run:
             sanity.check_training_accuracy(run, evaluation.accuracy, model_path)
     prepared, expected = _optimize(probability_model.model, evaluation, options, progress)
@@ -155,7 +156,8 @@ def _find_preprocessing(
         search = preprocessing_search.find(probability_model, data, options.seed)
     progress.log(str(search))
     if not options.accept_accuracy:
-        sanity.check_accuracy(search.best.accuracy, search.labels, "training", data, model_path)
+        best = search.best
+        sanity.check_accuracy(best.accuracy, best.loss, search.labels, "training", data, model_path)
     search.check_decided()
     return search.best.preprocessing
 

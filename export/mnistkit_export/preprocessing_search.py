@@ -14,7 +14,7 @@ from mnistkit.core.errors import DataError, ModelError
 from mnistkit.core.images import chunk_length
 from mnistkit.data.dataset import Dataset
 from mnistkit_export.preprocessing import KINDS, NO_TRAINING_IMAGES, RAW, apply, inverted, of_kind
-from mnistkit_export.probability_model import ProbabilityModel
+from mnistkit_export.probability_model import ProbabilityModel, cross_entropy
 
 SAMPLE_SIZES = (250, 1000, 4000, 16_000, 64_000)  # training images, tried in this order until one candidate is left
 SHIFTED_ONE_IN = 5
@@ -22,7 +22,6 @@ SHIFTS = ((1, 0), (-1, 0), (1, 1), (-1, 1))  # pixels and axis
 Z = 3.29  # two-sided test at the 0.1% level
 EQUIVALENT_LOSS = 0.02  # a difference in cross-entropy that does not matter
 SAME_LOSS = 1e-3  # the largest difference of a model to which the scale of its inputs does not matter
-KERAS_EPSILON = 1e-7  # smallest probability in Keras's cross-entropy
 
 
 @dataclass(frozen=True)
@@ -131,8 +130,7 @@ def _evaluate(
             inputs = apply(candidate, images, input_shape)
             spreads[i] = spreads[i] or inputs.std()  # of the first chunk
             probabilities, _ = probability_model.predict(inputs)
-            of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-            losses[i, part] = -np.log(np.maximum(of_label, KERAS_EPSILON))
+            losses[i, part] = cross_entropy(probabilities, labels)
             correct[i, part] = probabilities.argmax(axis=1) == labels
     accuracies = correct[:, ~shifted].mean(axis=1)
     return losses, [

@@ -15,6 +15,7 @@ from mnistkit_export.passes.sequential import rebuild, to_layer_specs
 PROBED_IMAGES = 100  # images on which outputs are checked to be probabilities
 ACTIVATIONS = ("softmax", "sigmoid", "linear")
 MIN_PROBABILITY = 1e-38  # keeps the logarithm of a float32 probability finite
+KERAS_EPSILON = 1e-7  # smallest probability in Keras's cross-entropy
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,9 @@ def _with_softmax(logits: KerasModel) -> KerasModel:
     if isinstance(logits, keras.Sequential):
         return keras.Sequential([logits.inputs[0], *logits.layers, softmax], name=logits.name)
     return keras.Model(logits.inputs, softmax(logits.outputs[0]), name=logits.name)
+
+
+def cross_entropy(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The cross-entropy of each image, float64 [N] in nats, of probabilities [N, classes]."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.maximum(of_label, KERAS_EPSILON))

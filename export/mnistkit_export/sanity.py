@@ -12,26 +12,30 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.training.train import TrainingRun
 
 CHANCE_FACTOR = 1.5  # smallest ratio of the accuracy to the share of the largest class
+USEFUL_ACCURACY = 0.5  # above it, a large loss only means that the model is too certain
 MAX_ACCURACY_CHANGE = 0.01  # from the accuracy in run.json
 RUN_FILE = "run.json"
 
 
-def check_accuracy(accuracy: float, labels: NDArray[np.int64], split: str, data: Dataset, model_path: Path) -> None:
-    """Raise ModelError if the accuracy on images of a split is hardly above that of always predicting one class.
+def check_accuracy(
+    accuracy: float, loss: float, labels: NDArray[np.int64], split: str, data: Dataset, model_path: Path
+) -> None:
+    """Raise ModelError if the model is hardly better on images of a split than the shares of the classes alone.
 
-    `labels` are those of the images.
-
-    The limit is 1.5 times the share of the largest class, or, if that class has more than half of the images, half of
-    the remaining errors.
+    `labels` are those of the images, `loss` is the mean cross-entropy in nats. The limit of the accuracy is 1.5 times
+    the share of the largest class, or, if that class has more than half of the images, half of the remaining errors.
+    A model that is right less than half of the time must also have a lower loss than the shares of the classes: under
+    the best of many preprocessings, a model for other data may pass the first limit by chance, but not both.
     """
-    share = float(np.bincount(labels.astype(np.intp)).max()) / len(labels)
-    limit = min(CHANCE_FACTOR * share, (1 + share) / 2)
-    if accuracy < limit:
+    shares = np.bincount(labels.astype(np.intp)) / len(labels)
+    largest, entropy = float(shares.max()), -float(np.sum(shares * np.log(shares, where=shares > 0, out=0 * shares)))
+    limit = min(CHANCE_FACTOR * largest, (1 + largest) / 2)
+    if accuracy < limit or (accuracy < USEFUL_ACCURACY and loss >= entropy):
         arguments = [str(model_path), *(("--data", str(data.path)) if data.path else ())]
         raise ModelError(
-            f"the model's accuracy is {accuracy:.2%} on {len(labels):,} {split} images of {data.name}, less than "
-            f"{limit:.2%}, where always predicting the largest class gives {share:.2%}: it was trained on other data, "
-            "or with another preprocessing",
+            f"the model's accuracy is {accuracy:.2%} (loss {loss:.2f}) on {len(labels):,} {split} images of "
+            f"{data.name}, where always predicting the largest class gives {largest:.2%} (the shares of the classes "
+            f"a loss of {entropy:.2f}): it was trained on other data, or with another preprocessing",
             "pass its data set with --data PATH and its preprocessing with --preprocessing, or accept the accuracy: "
             f"mnistkit export {shlex.join(arguments)} --preprocessing raw --accept-accuracy",
         )
