@@ -4,6 +4,8 @@
 """
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from support import ROOT, Cli
 from emulated_pi import userland
 from emulated_pi.specs import SPECS
 from mnistkit.bundle import open_bundle
+from mnistkit.cli import main
 from mnistkit.core import records
 from mnistkit.device.doctor import DoctorReport
 from mnistkit.verify.predictions import Predictions
@@ -110,6 +113,27 @@ def test_board_is_identified(case: Case, board_predictions: Callable[[Case], Pre
 @pytest.mark.parametrize(("name", "code"), [("pi3", -signal.SIGILL), ("pi4", -signal.SIGILL), ("pi5", 0)])
 def test_missing_instruction_faults(board: BoardFactory, name: str, code: int) -> None:
     assert board(name, "bookworm").run("python3", "-c", DOT_PRODUCT).returncode == code
+
+
+@pytest.fixture(scope="session")
+def shapes_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of docs/your-model.md, by its commands, with fewer pictures and epochs."""
+    folder = tmp_path_factory.mktemp("shapes")
+    example, pictures, model = str(ROOT / "docs" / "examples" / "shapes.py"), folder / "shapes", folder / "shapes.keras"
+    for command in (
+        ("pictures", pictures, "--train", 300, "--test", 100),
+        ("train", pictures, model, "--epochs", 8),
+    ):
+        subprocess.run([sys.executable, example, *map(str, command)], check=True)
+    assert main.run(["export", str(model), "--data", str(pictures), "--out", str(folder / "bundle")]) == 0
+    return folder / "bundle"
+
+
+def test_own_model_passes_on_a_board(board: BoardFactory, shapes_bundle: Path) -> None:
+    assert open_bundle(shapes_bundle).manifest.provenance.preprocessing.kind == "unit"
+    result = board("pi4", "bookworm").run("mnistkit", "verify", shapes_bundle, "--margin", "5")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("PASS") == 7
 
 
 def test_bench_rejects_an_emulated_processor(board: BoardFactory, cnn_bundle: Path) -> None:
