@@ -1,19 +1,21 @@
 """A worker with a plain interpreter loop, which `benchmarks/bench.py` measures in turn with that of `bench`."""
 
 import time
+from pathlib import Path
 
-import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from mnistkit import bundle
 from mnistkit.core.processes import worker_channel
-from mnistkit_bench.worker import IMAGES, measure_round
+from mnistkit_bench.worker import IMAGES, measure_round, pin
 
 
 def main() -> None:
     """Serve one runner until it closes standard input."""
     with worker_channel() as (requests, send):
         job = next(requests)
-        images = np.load(job["test_set"])["images"][:IMAGES, None]
+        pin(job)
+        images = bundle.read_first_chunk(Path(job["test_set"]))[:IMAGES, None]
         interpreter = Interpreter(job["artifact"], num_threads=1)
         interpreter.allocate_tensors()
         index = interpreter.get_input_details()[0]["index"]

@@ -17,7 +17,8 @@ from mnistkit.runtimes import runtime_versions
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
-SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "bench", "settings", "fleet", "memory")
+SCRIPTS = ("pipeline", "training", "export", "edge", "verify", "sequential", "bench", "busy", "profile_layers",
+           "settings", "fleet", "memory")  # fmt: skip
 HEAD = """# Performance
 
 Measurements of this project, with their targets. `make benchmarks` runs all of them and writes this page. Times differ

@@ -34,6 +34,7 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.device.machine import this_machine
 from mnistkit.training import keras_models
 from mnistkit.training.keras_models import KerasModel, import_keras
+from mnistkit.verify.parity import Limits
 from mnistkit.verify.predictions import run_artifacts
 from mnistkit.verify.report import VerifyReport, evaluate
 from mnistkit_export.exporter import export
@@ -185,7 +186,7 @@ def mutated_records(verify_json: Path, bench_json: Path, runs: int, seed: int = 
     return Outcome("changed value of a record", runs, tuple(failures))
 
 
-SHARES = ("accuracy", "agreement", "p_value", "accepted_fraction")
+SHARES = ("accuracy", "agreement", "p_value", "share")
 SIGNED = ("difference", "low", "high", "celsius", "recall_differences", "artifact_confidence", "original_confidence")
 
 
@@ -262,7 +263,7 @@ def _verify_float32(model: KerasModel, data: Dataset, folder: Path, damage: floa
         model.layers[-1].set_weights([kernel * (1 + damage), bias])
         keras_models.save(model, folder / "damaged.keras")
         bundle = export(folder / "damaged.keras", data, folder / "damaged", options)
-    return evaluate(run_artifacts(bundle, evaluation, ("litert", "onnxruntime")), 100)
+    return evaluate(run_artifacts(bundle, evaluation, ("litert", "onnxruntime")), Limits(100))
 
 
 def random_logits(data_path: Path, runs: int, seed: int = 0) -> Outcome:

@@ -4,8 +4,8 @@ from mnistkit.bench_report import BenchComparison, BenchReport, Change, Measurem
 from mnistkit.core.errors import BenchError
 from mnistkit.core.interval import Interval
 from mnistkit.device.machine import Machine
-from mnistkit_bench.samples import accepted_samples, unpack
-from mnistkit_bench.statistics import median_ratio
+from mnistkit_bench.samples import all_samples, idle_samples, unpack
+from mnistkit_bench.statistics import percentile_ratio
 
 # The fraction by which two runs of one artifact differ, because their processes have different memory layouts.
 REPEATABILITY = 0.03
@@ -46,15 +46,20 @@ def compare_reports(baseline: BenchReport, current: BenchReport, fail_over: floa
 
 
 def _compare(baseline: Measurement, current: Measurement) -> MeasurementComparison:
-    baseline_samples, _ = accepted_samples(unpack(baseline.raw))
-    current_samples, _ = accepted_samples(unpack(current.raw))
-    ratio, interval = median_ratio(baseline_samples, current_samples)
+    rounds = unpack(baseline.raw), unpack(current.raw)
+    idle = [idle_samples(processes) for processes in rounds]
+    # Without idle samples the ratio may be that of other load, so it has no interval.
+    first, second = idle if all(idle) else map(all_samples, rounds)
+    ratio, interval = percentile_ratio(first, second)
+    interval = interval if all(idle) else None
     return MeasurementComparison(
         artifact=current.artifact,
         runtime=current.runtime,
         threads=current.threads,
-        baseline_p50=baseline.latency.p50,
-        current_p50=current.latency.p50,
+        batch=current.batch,
+        parallel=current.parallel,
+        baseline_p50=baseline.latency.idle.p50,
+        current_p50=current.latency.idle.p50,
         ratio=round(ratio, 4),
         interval=interval,
         change=_change(interval),
@@ -63,7 +68,7 @@ def _compare(baseline: Measurement, current: Measurement) -> MeasurementComparis
 
 def _change(interval: Interval | None) -> Change:
     if interval is None:
-        return "too few rounds"
+        return "cannot tell"
     if interval.low > 1 + REPEATABILITY:
         return "slower"
     if interval.high < 1 / (1 + REPEATABILITY):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from mnistkit.core import records
 from mnistkit.core.errors import WorkerError, one_line
 from mnistkit.core.processes import Message, WorkerProcess
 from mnistkit.runtimes import Runtime
-from mnistkit_bench.samples import Round, accepted_samples, probe_limit
-from mnistkit_bench.statistics import MIN_ROUNDS, summarize
+from mnistkit_bench.samples import Round, RoundsByProcess, count, idle_samples
+from mnistkit_bench.statistics import MIN_ROUNDS, required_processes, summarize, too_few
 
+Measure = Literal["latency", "end_to_end", "throughput"]
 TIMEOUT_SECONDS = 60.0  # for a reply, beyond the requested measuring time
 
 
@@ -24,6 +25,10 @@ class Job:
     runtime: Runtime
     test_set: Path
     threads: int = 1
+    batch: int = 1
+    parallel: int = 1  # sessions side by side
+    measure: Measure = "latency"
+    cpu: int | None = None  # core to run on; None: the kernel chooses
     module: str = "mnistkit_bench.worker"  # of the worker process
 
 
@@ -32,8 +37,8 @@ class SamplingOptions:
     """How much to measure of each job."""
 
     seconds: float
-    samples: int | None = None  # number of accepted samples to reach, instead of `seconds`
-    processes: int = 4  # one after the other
+    samples: int | None = None  # number of idle samples to reach, instead of `seconds`
+    processes: int | None = None  # one after the other; None: as many as the variance between them requires
 
 
 @dataclass(frozen=True)
@@ -69,33 +74,32 @@ class Worker:
         self.end_to_end: list[Round] = []
         self.failure: WorkerError | None = None
 
-    def count_accepted(self) -> int:
-        """The number of accepted samples if enough rounds have any, else 0; but at least a tenth of all samples.
+    def count_idle(self) -> int:
+        """The number of idle samples if enough rounds have any, else 0; but at least a tenth of all samples.
 
-        The tenth lets a measurement end on a machine where nearly all samples are excluded.
+        The tenth lets a measurement end on a machine where hardly any sample is idle.
         """
         if not self.rounds:
             return 0
-        limit = probe_limit(self.rounds)
-        accepted = [int(round_.batches[round_.accepted_batches(limit)].sum()) for round_ in self.rounds]
-        minimum = sum(len(round_.nanoseconds) for round_ in self.rounds) // 10
-        if sum(count > 0 for count in accepted) < MIN_ROUNDS:
-            return minimum
-        return max(minimum, sum(accepted))
+        minimum = count(round_.nanoseconds for round_ in self.rounds) // 10
+        idle = [samples for process in idle_samples([self.rounds]) for samples in process]
+        return max(minimum, count(idle)) if len(idle) >= MIN_ROUNDS else minimum
 
     def start(self) -> None:
         """Open the artifact; raises WorkerError."""
         job = self.job
         paths = {"artifact": str(job.artifact), "test_set": str(job.test_set)}
-        self.process.send({"runtime": job.runtime.name, "threads": job.threads, **paths})
+        settings = {"threads": job.threads, "batch": job.batch, "parallel": job.parallel, "cpu": job.cpu}
+        self.process.send({"runtime": job.runtime.name, **settings, **paths})
         self.cold_start = self._decode(ColdStart, self.process.receive(TIMEOUT_SECONDS))
 
-    def run(self, measure: str, seconds: float) -> Round:
-        """Measure one round of "latency" or "end_to_end"; raises WorkerError."""
+    def run(self, measure: Measure, seconds: float) -> Round:
+        """Measure one round; raises WorkerError."""
         self.process.send({"measure": measure, "seconds": seconds})
         reply = self.process.receive(seconds + TIMEOUT_SECONDS)
+        fields = "nanoseconds", "batches", "switches", "probes"
         try:
-            round_ = Round(*(np.array(reply.pop(key), np.int64) for key in ("nanoseconds", "batches", "probes")))
+            round_ = Round(*(np.array(reply.pop(key), np.int64) for key in fields))
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise self.process.error(f"sent invalid samples: {one_line(error)}") from error
         self.usage = self._decode(Usage, reply)
@@ -120,8 +124,24 @@ class JobResult:
         """The error of the worker that failed; None if none failed."""
         return next((worker.failure for worker in self.workers if worker.failure), None)
 
+    @property
+    def rounds(self) -> RoundsByProcess:
+        """The rounds of all workers."""
+        return [worker.rounds for worker in self.workers]
+
     def median_latency(self) -> float:
-        """The p50 of the accepted samples in microseconds; raises WorkerError if a worker failed."""
+        """The idle p50 in microseconds; raises WorkerError if a worker failed."""
         if self.failure:
             raise self.failure
-        return summarize(accepted_samples([worker.rounds for worker in self.workers])[0]).p50
+        return summarize(self.rounds).idle.p50
+
+    def needs_process(self, minimum: int, maximum: int) -> bool:
+        """Whether another process is needed for a precise p50, after at least `minimum` and within `maximum`."""
+        done = len(self.workers)
+        if self.failure or done < minimum or done >= maximum:
+            return not self.failure and done < minimum
+        return self.job.measure == "latency" and done < required_processes(idle_samples(self.rounds))
+
+    def is_unknown(self) -> bool:
+        """Whether the idle p50 has no confidence interval, for lack of idle samples."""
+        return not self.failure and self.job.measure == "latency" and too_few(idle_samples(self.rounds))

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from mnistkit.bench_report import Latency
+from mnistkit.bench_report import IdleLatency
 from mnistkit.device.machine import MachineState, throttling
-from mnistkit_bench.samples import MIN_ACCEPTED_FRACTION
 from mnistkit_bench.statistics import MIN_PROCESSES, MIN_ROUNDS
 
 MAX_CLOCK_CHANGE = 0.05  # between the lowest and the highest clock, as a fraction
@@ -37,17 +36,16 @@ def _throttling_causes(states: Sequence[MachineState]) -> list[str]:
     return sorted(seen | registered)
 
 
-def measurement_warnings(latency: Latency, accepted_fraction: float, *, is_steady: bool) -> list[str]:
+def measurement_warnings(latency: IdleLatency, *, is_steady: bool) -> list[str]:
     """Reasons why one measurement may be unstable; `is_steady`: whether its warm-up reached a steady state."""
     reasons = []
     if not is_steady:
         reasons.append("the warm-up reached no steady state (stop other programs)")
-    if accepted_fraction == 0:
-        excluded = f"{1 - MIN_ACCEPTED_FRACTION:.0%}"
-        reasons.append(f"more than {excluded} of the samples were slowed, so none is excluded (stop other programs)")
+    if latency.share == 0:
+        reasons.append("other load slowed or interrupted all samples (stop other programs)")
     interval = latency.p50_interval
     if interval is None:
-        minimum = f"{MIN_PROCESSES} processes and {MIN_ROUNDS} rounds"
+        minimum = f"idle samples in {MIN_PROCESSES} processes and {MIN_ROUNDS} rounds"
         reasons.append(f"a confidence interval needs {minimum} (raise --processes or --seconds)")
     elif interval.high - interval.low > 2 * MAX_HALF_WIDTH * latency.p50:
         reasons.append(f"p50 uncertain by more than ±{100 * MAX_HALF_WIDTH:g}% (raise --seconds)")

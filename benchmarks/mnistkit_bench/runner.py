@@ -2,86 +2,55 @@
 
 All workers are alive at the same time, so interference slows all artifacts alike. Each artifact is measured in several
 processes, one after the other: its latency differs by some percent between processes, because of their memory layout.
+The number of processes follows from that difference.
 """
 
 import contextlib
 import math
-import statistics
+import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
+from collections.abc import Callable
 
-from mnistkit.bench_report import BenchReport, Failure, Measurement
-from mnistkit.bundle import Artifact, Bundle
-from mnistkit.core.errors import BenchError, WorkerError
+from mnistkit.core.errors import WorkerError
 from mnistkit.core.progress import SILENT, Progress
-from mnistkit.device.machine import this_machine
-from mnistkit.runtimes import artifacts_without_runtime, match_runtimes, runtime_versions
-from mnistkit_bench import reliability
 from mnistkit_bench.jobs import Job, JobResult, SamplingOptions, Worker
 from mnistkit_bench.monitor import SystemMonitor
-from mnistkit_bench.samples import accepted_samples, pack
-from mnistkit_bench.statistics import summarize
+from mnistkit_bench.statistics import MIN_PROCESSES
 
 ROUND_SECONDS = 0.02
 END_TO_END_SECONDS = 0.005  # of each round, in addition
+AUTOMATIC_PROCESSES = 4, 8  # the fewest and the most
 WARM_UP_MAX_ROUNDS = 100
 STEADY_ROUNDS = 3  # number of rounds in a row that make a steady state …
 STEADY_TOLERANCE = 0.03  # … if their 10th percentiles differ by at most this fraction
 
 
-def bench(
-    bundle: Bundle,
-    runtimes: tuple[str, ...],
-    sampling: SamplingOptions,
-    threads: tuple[int, ...] = (1,),
-    progress: Progress = SILENT,
-) -> BenchReport:
-    """Measure the artifacts of a bundle on the named runtimes, or on all installed ones that devices have.
-
-    Measures each of them with each number of `threads`. A failed measurement is part of the report. Raises
-    MissingExtraError if a named runtime is not installed, BenchError if the processor is emulated.
-    """
-    machine = this_machine()
-    if machine.emulated:
-        raise BenchError("this processor is emulated, so its latencies are meaningless", "measure on the device")
-    artifacts = bundle.manifest.artifacts
-    pairs = match_runtimes(artifacts, runtimes, for_devices=True)
-    test_set = bundle.file(bundle.manifest.test_set)
-    jobs = {
-        Job(bundle.file(artifact), runtime, test_set, count): artifact
-        for artifact, runtime in pairs
-        for count in threads
-    }
-    results, monitor = measure(list(jobs), sampling, progress)
-    succeeded = [result for result in results if not result.failure]
-    with progress.task("summarizing", len(succeeded)) as advance:
-        measurements = tuple(_measurement(jobs[result.job], result, advance) for result in succeeded)
-    skipped = () if runtimes else _skipped(artifacts)
-    return BenchReport(
-        bundle_sha256=bundle.manifest_sha256,
-        machine=machine,
-        states=tuple(monitor.states),
-        unstable=tuple(reliability.machine_warnings(monitor.states, monitor.background_load)),
-        measurements=measurements,
-        failures=(*_failures(results), *skipped),
-        versions=runtime_versions(),
-    )
-
-
 def measure(
     jobs: list[Job], sampling: SamplingOptions, progress: Progress = SILENT
 ) -> tuple[list[JobResult], SystemMonitor]:
-    """Measure the jobs in turn, in short rounds."""
+    """Measure the jobs in turn, in short rounds and random order.
+
+    A job whose p50 has no CI at the end, for lack of idle samples, is measured once more.
+    """
     results, monitor = [JobResult(job) for job in jobs], SystemMonitor()
+    minimum, maximum = (sampling.processes,) * 2 if sampling.processes else AUTOMATIC_PROCESSES
     count_samples = sampling.samples is not None
-    target = math.ceil((sampling.samples or sampling.seconds / ROUND_SECONDS) / sampling.processes)
-    for number in range(sampling.processes):
-        name = f"measuring, process {number + 1} of {sampling.processes}"
+    target = math.ceil((sampling.samples or sampling.seconds / ROUND_SECONDS) / minimum)
+
+    def measure_processes(name: str, of: list[JobResult]) -> None:
         with progress.task(name, target) as advance, contextlib.ExitStack() as stack:
-            workers = _start_workers([result for result in results if not result.failure], stack)
+            workers = _start_workers(of, stack)
             with monitor.measure_background(workers):
                 _measure_rounds(workers, target, monitor, advance, count_samples=count_samples)
+
+    number = 0
+    while unfinished := [result for result in results if result.needs_process(minimum, maximum)]:
+        number += 1
+        purpose = f" of {minimum}" if number <= minimum else ", of artifacts that vary between processes"
+        measure_processes(f"measuring, process {number}{purpose}", unfinished)
+    if minimum >= MIN_PROCESSES and (unknown := [result for result in results if result.is_unknown()]):
+        for number in range(minimum):
+            measure_processes(f"measuring again, process {number + 1} of {minimum}", unknown)
     monitor.record_state(force=True)
     return results, monitor
 
@@ -103,10 +72,11 @@ def _start_workers(results: list[JobResult], stack: contextlib.ExitStack) -> lis
 def _measure_rounds(
     workers: list[Worker], target: int, monitor: SystemMonitor, advance: Callable[[float], None], *, count_samples: bool
 ) -> None:
-    """Measure until there are `target` rounds, or `target` accepted samples of each worker, or no worker is left."""
+    """Measure until there are `target` rounds, or `target` idle samples of each worker, or no worker is left."""
     rounds = done = 0
+    order = random.Random(len(workers))  # noqa: S311
     while done < target:
-        for worker in workers:
+        for worker in order.sample(workers, len(workers)):  # no artifact always runs after the same other one
             _attempt(worker, _measure_round)
         monitor.record_state()
         rounds += 1
@@ -114,7 +84,7 @@ def _measure_rounds(
         if not running:
             advance(target - done)
             return
-        reached = min(worker.count_accepted() for worker in running) if count_samples else rounds
+        reached = min(worker.count_idle() for worker in running) if count_samples else rounds
         reached = min(target, reached)
         advance(reached - done)
         done = reached
@@ -136,66 +106,16 @@ def _warm_up(worker: Worker) -> None:
     started = time.monotonic()
     percentiles: list[int] = []
     while not worker.is_steady and len(percentiles) < WARM_UP_MAX_ROUNDS:
-        samples = sorted(worker.run("latency", ROUND_SECONDS).nanoseconds.tolist())
+        samples = sorted(worker.run(worker.job.measure, ROUND_SECONDS).nanoseconds.tolist())
         percentiles.append(samples[len(samples) // 10])
         last = percentiles[-STEADY_ROUNDS:]
         worker.is_steady = len(last) == STEADY_ROUNDS and max(last) <= (1 + STEADY_TOLERANCE) * min(last)
-    worker.run("end_to_end", END_TO_END_SECONDS)
+    if worker.job.measure == "latency":
+        worker.run("end_to_end", END_TO_END_SECONDS)
     worker.warm_up_seconds = time.monotonic() - started
 
 
 def _measure_round(worker: Worker) -> None:
-    worker.rounds.append(worker.run("latency", ROUND_SECONDS))
-    worker.end_to_end.append(worker.run("end_to_end", END_TO_END_SECONDS))
-
-
-def _measurement(artifact: Artifact, result: JobResult, advance: Callable[[float], None]) -> Measurement:
-    workers, runtime = result.workers, result.job.runtime
-    rounds = [worker.rounds for worker in workers]
-    samples, fraction = accepted_samples(rounds)
-    latency = summarize(samples)
-    is_steady = all(worker.is_steady for worker in workers)
-    advance(1)
-    return Measurement(
-        artifact=artifact.file,
-        runtime=runtime.name,
-        threads=result.job.threads,
-        bytes=artifact.bytes,
-        package_bytes=package_bytes(runtime.distribution),
-        import_ms=_median(worker.cold_start.import_ms for worker in workers),
-        load_ms=_median(worker.cold_start.load_ms for worker in workers),
-        first_inference_ms=_median(worker.cold_start.first_inference_ms for worker in workers),
-        rss_bytes=max(worker.usage.rss_bytes for worker in workers),
-        peak_rss_bytes=max(worker.usage.peak_rss_bytes for worker in workers),
-        warm_up_seconds=_median(worker.warm_up_seconds for worker in workers),
-        accepted_fraction=round(fraction, 4),
-        latency=latency,
-        end_to_end=summarize(accepted_samples([worker.end_to_end for worker in workers])[0]),
-        unstable=tuple(reliability.measurement_warnings(latency, fraction, is_steady=is_steady)),
-        raw=pack(rounds),
-    )
-
-
-def _median(values: Iterable[float]) -> float:
-    return round(statistics.median(values), 3)
-
-
-def package_bytes(distribution: str) -> int:
-    """The installed size of a package; 0 if unknown."""
-    try:
-        listed = metadata.distribution(distribution).files or []
-    except metadata.PackageNotFoundError:
-        return 0
-    return sum(file.size or 0 for file in listed)
-
-
-def _failures(results: list[JobResult]) -> Iterator[Failure]:
-    for result in results:
-        if error := result.failure:
-            job = result.job
-            yield Failure(job.artifact.name, job.runtime.name, job.threads, error.problem, error.remedy, skipped=False)
-
-
-def _skipped(artifacts: tuple[Artifact, ...]) -> Iterator[Failure]:
-    for artifact, runtime in artifacts_without_runtime(artifacts, for_devices=True):
-        yield Failure(artifact.file, runtime.name, 1, "not installed", runtime.install_command, skipped=True)
+    worker.rounds.append(worker.run(worker.job.measure, ROUND_SECONDS))
+    if worker.job.measure == "latency":
+        worker.end_to_end.append(worker.run("end_to_end", END_TO_END_SECONDS))

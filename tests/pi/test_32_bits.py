@@ -17,7 +17,7 @@ import json, sys
 from mnistkit.bench_report import RawSamples
 from mnistkit_bench import samples, statistics
 raw = RawSamples(**json.loads(sys.argv[1]))
-print(statistics.summarize(samples.accepted_samples(samples.unpack(raw))[0]))
+print(statistics.summarize(samples.unpack(raw)))
 """
 
 
@@ -38,11 +38,16 @@ def test_statistics_match_this_machine(board: BoardFactory) -> None:
     random = np.random.default_rng(1)
     batches = [random.integers(5, 20, 8) for _ in range(24)]
     rounds = [
-        Round(random.integers(40_000, 60_000, sizes.sum()), sizes, random.integers(9_000, 11_000, len(sizes) + 1))
+        Round(
+            nanoseconds=random.integers(40_000, 60_000, sizes.sum()),
+            batches=sizes,
+            switches=random.integers(0, 2, len(sizes)),
+            probes=random.integers(9_000, 9_400, len(sizes) + 1),
+        )
         for sizes in batches
     ]
     raw = samples.pack([rounds[:12], rounds[12:]])
-    latency = statistics.summarize(samples.accepted_samples(samples.unpack(raw))[0])
+    latency = statistics.summarize(samples.unpack(raw))
     result = board(*BOARD).run("python3", "-P", "-c", SUMMARIZE, json.dumps(asdict(raw)))
     assert result.stdout.strip() == str(latency), result.stderr
-    assert latency.p50_interval
+    assert latency.idle.p50_interval

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mnistkit.verify.parity import Verdict
+    from mnistkit.core.verdict import Verdict
 
 
 class ExitCode(IntEnum):
@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     OK = 0
     CHECK_FAILED = 1
     INVALID_INPUT = 2  # usage, or a missing or corrupt file
-    INCONCLUSIVE = 3  # too few images for the margin
+    INCONCLUSIVE = 3  # too few images or samples to decide
     UNSTABLE = 4  # with `bench --strict`
     INTERNAL_ERROR = 70  # a bug in mnistkit
     INTERRUPTED = 130  # Ctrl-C

@@ -36,8 +36,8 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class ThreadCounts(click.ParamType[tuple[int, ...]]):
-    """A comma-separated list of thread counts from 1 to 256."""
+class Counts(click.ParamType[tuple[int, ...]]):
+    """A comma-separated list of numbers from 1 to 256."""
 
     name = "N,N…"
 
@@ -90,27 +90,38 @@ margin = click.option(
     default=0.2,
     help="Margin of non-inferiority, in percentage points.",
 )
+holm = click.option(
+    "--holm", is_flag=True, help="Keep the error of all tests together at 2.5%, instead of that of each."
+)
+max_ece = click.option(
+    "--max-ece",
+    type=FiniteRange(0, 100),
+    metavar="POINTS",
+    help="Largest rise of the expected calibration error. Default: no limit.",
+)
 allow_inconclusive = click.option("--allow-inconclusive", is_flag=True, help="Exit with 0 on an INCONCLUSIVE verdict.")
 limit = click.option("--limit", type=click.IntRange(1), metavar="N", help="Evaluate a stratified sample of N images.")
 sample_seed = click.option("--seed", type=click.IntRange(0), default=1, help="Seed of the --limit sample.")
 strict = click.option("--strict", is_flag=True, help="Exit with 4 if a measurement may be unstable.")
 
+seconds = click.option("--seconds", type=FiniteRange(0.1, 300), default=1.5, help="Seconds to measure each artifact.")
+processes = click.option(
+    "--processes",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Processes to measure each artifact in. Default: 4 to 8, as their differences require.",
+)
+cpu = click.option("--cpu", type=click.IntRange(0), metavar="N", help="Run on core N only.")
 _SAMPLING = (
-    click.option("--seconds", type=FiniteRange(0.1, 300), default=1.5, help="Seconds to measure each artifact."),
+    seconds,
     click.option(
         "--samples",
         type=click.IntRange(1, 10**7),
         metavar="N",
-        help="Measure each artifact until N samples are accepted, instead of for --seconds.",
+        help="Measure each artifact until it has N idle samples, instead of for --seconds.",
     ),
-    click.option(
-        "--processes",
-        type=click.IntRange(1, 100),
-        metavar="N",
-        default=4,
-        help="Processes to measure each artifact in, one after the other.",
-    ),
-    click.option("--threads", type=ThreadCounts(), default="1", help="Thread counts, separated by commas."),
+    processes,
+    click.option("--threads", type=Counts(), default="1", help="Thread counts, separated by commas."),
 )
 
 

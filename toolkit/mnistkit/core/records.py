@@ -29,6 +29,7 @@ class Range:
 
 Count = Annotated[int, Range(0)]
 NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(1e-9)]
 Share = Annotated[float, Range(0, 1)]
 Points = Annotated[float, Range(-100, 100)]  # a difference of shares, in percentage points
 

@@ -90,6 +90,15 @@ def read_state() -> MachineState:
     )
 
 
+def isolated_cpus() -> set[int]:
+    """The cores on which the kernel schedules only what is pinned to them (the boot parameter isolcpus)."""
+    cores: set[int] = set()
+    for part in filter(None, _text(CPU_FOLDER / "isolated").split(",")):  # such as 1-3,5
+        first, _, last = part.partition("-")
+        cores.update(range(int(first), int(last or first) + 1))
+    return cores
+
+
 def throttling(bits: int) -> tuple[list[str], list[str]]:
     """The conditions in the firmware's bits: those that hold now, and those that have occurred since boot."""
     current = [name for bit, name in THROTTLED.items() if bits >> bit & 1]

@@ -2,14 +2,15 @@
 
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from mnistkit.bench_report import BenchReport
 from mnistkit.core import records
+from mnistkit.core.verdict import Verdict, worst_verdict
 from mnistkit.fleet.playbook import Status
-from mnistkit.verify.parity import Verdict
-from mnistkit.verify.report import PredictionsComparison, VerifyReport, worst_verdict
+from mnistkit.verify.report import Family, PredictionsComparison, VerifyReport, apply_holm, family_of, with_rows
 
 Action = Literal["deploy", "verify", "bench"]
 Metric = Literal["accuracy", "p50"]
@@ -37,7 +38,7 @@ class Spread:
     artifact: str
     runtime: str
     threads: records.Count
-    metric: Metric  # accuracy as a share of 1, or p50 in microseconds
+    metric: Metric  # accuracy as a share of 1, or idle p50 in microseconds
     hosts: records.Count
     lowest: records.NonNegative
     lowest_host: str
@@ -47,13 +48,14 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class FleetReport(records.Record, schema="fleet", version=1):
+class FleetReport(records.Record, schema="fleet", version=2):
     """The result of `mnistkit fleet deploy`, `verify` or `bench`."""
 
     action: Action
     bundle_sha256: str  # of the manifest, which has the SHA-256 of every other file
     hosts: tuple[Host, ...]
     spread: tuple[Spread, ...]
+    family: Family | None  # the tests of all boards; None if nothing was verified
     not_compared: str  # why the boards' predictions were not compared with this machine's; empty if they were
     versions: dict[str, str]  # of Python and packages on this machine
 
@@ -78,6 +80,24 @@ class FleetReport(records.Record, schema="fleet", version=1):
 
 Key = tuple[str, str, int]  # artifact, runtime, threads
 Value = tuple[float, str]  # value, host
+
+
+def with_holm(hosts: list[Host], margin: float) -> list[Host]:
+    """The boards with verdicts by Holm's method, over the artifacts of all boards together."""
+    rows = tuple(row for host in hosts if host.verify for row in host.verify.rows)
+    adjusted = iter(apply_holm(rows, margin))
+    return [
+        replace(host, verify=with_rows(host.verify, tuple(islice(adjusted, len(host.verify.rows)))))
+        if host.verify
+        else host
+        for host in hosts
+    ]
+
+
+def family(hosts: Iterable[Host], *, holm: bool) -> Family | None:
+    """The tests of all boards; None if there are none."""
+    tests = sum(len(host.verify.rows) for host in hosts if host.verify)
+    return family_of(tests, holm=holm) if tests else None
 
 
 def spread(hosts: Iterable[Host]) -> tuple[Spread, ...]:
@@ -116,4 +136,4 @@ def _accuracies(hosts: Iterable[Host]) -> Iterator[tuple[Key, Value]]:
 def _latencies(hosts: Iterable[Host]) -> Iterator[tuple[Key, Value]]:
     for host in hosts:
         for row in host.bench.measurements if host.bench else ():
-            yield (row.artifact, row.runtime, row.threads), (row.latency.p50, host.host)
+            yield (row.artifact, row.runtime, row.threads), (row.latency.idle.p50, host.host)

@@ -13,9 +13,10 @@ from mnistkit.core.packages import installed_versions
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.fleet import inventory, last_run, playbook, wheel
 from mnistkit.fleet.inventory import Fleet
-from mnistkit.fleet.report import Action, FleetReport, Host, spread
+from mnistkit.fleet.report import Action, FleetReport, Host, family, spread, with_holm
 from mnistkit.runtimes import RUNTIMES, runtime_versions
 from mnistkit.verify import predictions
+from mnistkit.verify.parity import Limits
 from mnistkit.verify.predictions import Predictions
 from mnistkit.verify.report import compare_predictions, evaluate
 
@@ -25,11 +26,12 @@ ACTIVITIES = {"deploy": "deploying to", "verify": "verifying on", "bench": "meas
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """The sample of images to verify, and the margin in percentage points."""
+    """The sample of images to verify, and what the artifacts must keep."""
 
     limit: int | None
     seed: int
-    margin: float
+    limits: Limits
+    holm: bool  # over all artifacts and boards
 
 
 ReadResult = Callable[[Host, Path], Host]  # adds the result files in a folder to a board
@@ -57,15 +59,24 @@ def verify(
         loaded = predictions.load(folder / "predictions.npz")
         _check_bundle(loaded.record.bundle_sha256, bundle)
         from_boards[host.host] = loaded
-        return replace(host, verify=evaluate(loaded, settings.margin))
+        return replace(host, verify=evaluate(loaded, settings.limits))
 
     limit = [] if settings.limit is None else ["--limit", str(settings.limit)]
-    options = [*_runtime_options(runtimes), *limit, "--seed", str(settings.seed), "--margin", str(settings.margin)]
+    options = [
+        *_runtime_options(runtimes),
+        *limit,
+        "--seed",
+        str(settings.seed),
+        "--margin",
+        str(settings.limits.margin),
+    ]
     hosts = _run("verify", bundle, fleet, options, read, progress)
+    if settings.holm:
+        hosts = with_holm(hosts, settings.limits.margin)
     local, not_compared = _local_predictions(bundle, from_boards.values(), settings, progress)
     if local:
-        hosts = [_compared(host, local, from_boards.get(host.host), settings.margin) for host in hosts]
-    return _report("verify", bundle, hosts, not_compared)
+        hosts = [_compared(host, local, from_boards.get(host.host), settings.limits.margin) for host in hosts]
+    return _report("verify", bundle, hosts, not_compared, holm=settings.holm)
 
 
 def bench(
@@ -186,12 +197,15 @@ def _runtime_options(runtimes: tuple[str, ...]) -> list[str]:
     return [argument for name in runtimes for argument in ("--runtime", name)]
 
 
-def _report(action: Action, bundle: Bundle, hosts: list[Host], not_compared: str = "") -> FleetReport:
+def _report(
+    action: Action, bundle: Bundle, hosts: list[Host], not_compared: str = "", *, holm: bool = False
+) -> FleetReport:
     return FleetReport(
         action=action,
         bundle_sha256=bundle.manifest_sha256,
         hosts=tuple(hosts),
         spread=spread(hosts),
+        family=family(hosts, holm=holm),
         not_compared=not_compared,
         versions=runtime_versions() | installed_versions("ansible-core"),
     )

@@ -49,6 +49,8 @@ def deploy(ctx: click.Context, bundle: Path, fleet: Fleet, json_path: Path | Non
 @options.margin
 @options.limit
 @options.sample_seed
+@options.holm
+@options.max_ece
 @options.allow_inconclusive
 @options.json_file
 @click.pass_context
@@ -60,6 +62,8 @@ def verify(
     margin: float,
     limit: int | None,
     seed: int,
+    holm: bool,
+    max_ece: float | None,
     allow_inconclusive: bool,
     json_path: Path | None,
 ) -> None:
@@ -70,8 +74,9 @@ def verify(
     from mnistkit.bundle import open_bundle
     from mnistkit.cli.terminal import Terminal
     from mnistkit.fleet import run
+    from mnistkit.verify.parity import Limits
 
-    settings = run.VerifyOptions(limit, seed, margin)
+    settings = run.VerifyOptions(limit, seed, Limits(margin, max_ece=max_ece), holm)
     report = run.verify(open_bundle(bundle), fleet, runtimes, settings, Terminal())
     ctx.exit(write_report(report, json_path, allow_inconclusive=allow_inconclusive))
 
@@ -91,7 +96,7 @@ def bench(
     runtimes: tuple[str, ...],
     seconds: float,
     samples: int | None,
-    processes: int,
+    processes: int | None,
     threads: tuple[int, ...],
     strict: bool,
     json_path: Path | None,
@@ -105,8 +110,9 @@ def bench(
     from mnistkit.cli.terminal import Terminal
     from mnistkit.fleet import run
 
-    arguments = ["--seconds", str(seconds), "--processes", str(processes), "--threads", ",".join(map(str, threads))]
-    arguments += [] if samples is None else ["--samples", str(samples)]
+    arguments = ["--seconds", str(seconds), "--threads", ",".join(map(str, threads))]
+    for name, value in (("--processes", processes), ("--samples", samples)):
+        arguments += [] if value is None else [name, str(value)]
     report = run.bench(open_bundle(bundle), fleet, runtimes, arguments, Terminal())
     code = write_report(report, json_path)
     ctx.exit(code or (ExitCode.UNSTABLE if strict and report.is_unstable else ExitCode.OK))

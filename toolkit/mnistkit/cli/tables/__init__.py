@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mnistkit.verify.parity import Parity
+from mnistkit.core.verdict import Verdict
 
 UNSTABLE = "*"  # marks a measurement that may be unstable
 _STYLES = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
@@ -21,8 +21,8 @@ def percent(fraction: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference in percentage points, with its sign."""
-    return f"{difference:+.2f}"
+    """A difference in percentage points, with its sign; no negative zero."""
+    return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def microseconds(latency: float) -> str:
@@ -30,9 +30,9 @@ def microseconds(latency: float) -> str:
     return f"{latency:,.1f}"
 
 
-def verdict(parity: Parity) -> Text:
+def verdict_text(verdict: Verdict) -> Text:
     """PASS, FAIL or INCONCLUSIVE, in color."""
-    return Text(parity.verdict, _STYLES[parity.verdict])
+    return Text(verdict, _STYLES[verdict])
 
 
 def table(title: str, left: tuple[str, ...], right: tuple[str, ...], caption: str = "") -> Table:

@@ -50,17 +50,19 @@ def _verify_table(report: FleetReport) -> Table:
 
 def _bench_table(report: FleetReport) -> Table:
     grid = table(
-        _title(report, "Measured on"), ("board", "CPU", "fastest artifact", "runtime"), ("p50 µs", "seconds", "status")
+        _title(report, "Measured on"),
+        ("board", "CPU", "fastest artifact", "runtime"),
+        ("idle p50 µs", "seconds", "status"),
     )
     for host in report.hosts:
         rows = host.bench.measurements if host.bench else ()
-        fastest = min(rows, key=lambda row: row.latency.p50, default=None)
+        fastest = min(rows, key=lambda row: row.latency.idle.p50, default=None)
         mark = UNSTABLE if host.bench and host.bench.is_unstable else ""
         grid.add_row(
             host.host,
             host.bench.machine.cpu if host.bench else "",
             *((fastest.artifact, fastest.runtime) if fastest else ("", "")),
-            microseconds(fastest.latency.p50) + mark if fastest else "",
+            microseconds(fastest.latency.idle.p50) + mark if fastest else "",
             f"{host.seconds:.1f}",
             _status(host),
         )
@@ -69,7 +71,7 @@ def _bench_table(report: FleetReport) -> Table:
 
 def spread_table(report: FleetReport) -> Table:
     """A row for each artifact and runtime."""
-    metric = "p50 µs" if report.action == "bench" else "accuracy"
+    metric = "idle p50 µs" if report.action == "bench" else "accuracy"
     grid = table(f"Spread over boards: {metric}", ("artifact", "runtime"), ("boards", "lowest", "median", "highest"))
     for name in ("lowest board", "highest board"):
         grid.add_column(name, no_wrap=True)
@@ -82,8 +84,10 @@ def spread_table(report: FleetReport) -> Table:
 
 
 def remarks(report: FleetReport) -> list[str]:
-    """A line for each reason why a board failed, is not PASS or may be unstable, with the boards it applies to."""
+    """Why boards failed, are not PASS or may be unstable, each with its boards, and the error of all tests together."""
     lines = reason_lines((host.host, reason) for host in report.hosts for reason in _reasons(host))
+    if report.family:
+        lines += verify.family_remarks(report.family)
     if report.not_compared:
         lines.append(f"not compared with this machine: {report.not_compared}")
     return lines
@@ -93,7 +97,7 @@ def _reasons(host: Host) -> Iterator[str]:
     if host.status != "ok":
         yield f"{host.status}: {host.problem}; {host.remedy}"
     if host.verify:
-        yield from verify.remarks(host.verify)
+        yield from verify.reasons(host.verify)
     if host.bench:
         yield from _bench_reasons(host.bench)
 
