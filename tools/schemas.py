@@ -14,13 +14,14 @@ from mnistkit.fleet.report import FleetReport
 from mnistkit.training.train import History, TrainingRun
 from mnistkit.verify.predictions import PredictionsRecord
 from mnistkit.verify.report import PredictionsComparison, VerifyReport
+from mnistkit_bench.profile import ProfileReport
 from mnistkit_bench.recommendation import Recommendation
 from mnistkit_export.diagnose import Diagnosis
 from mnistkit_export.inspection import Inspection
 
 RECORDS: tuple[type[Record], ...] = (Manifest, Metadata, Inspection, Diagnosis, TrainingRun, History, PredictionsRecord,
-                                     VerifyReport, PredictionsComparison, BenchReport, Recommendation, DoctorReport,
-                                     FleetReport)  # fmt: skip
+                                     VerifyReport, PredictionsComparison, BenchReport, ProfileReport, Recommendation,
+                                     DoctorReport, FleetReport)  # fmt: skip
 META_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 

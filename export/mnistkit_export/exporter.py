@@ -6,6 +6,7 @@ import numpy as np
 
 from mnistkit import bundle
 from mnistkit.bundle import (
+    PROFILE,
     Artifact,
     Bundle,
     EvaluationSet,
@@ -22,7 +23,7 @@ from mnistkit.data.dataset import Dataset, LabeledImages
 from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
 from mnistkit.verify.parity import float32_tolerance
-from mnistkit_export import calibration, preprocessing, preprocessing_search, sanity
+from mnistkit_export import calibration, preprocessing, preprocessing_search, profiling, sanity
 from mnistkit_export.accuracy_control import AccuracyTarget
 from mnistkit_export.calibration import RepresentativeDataset
 from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
@@ -111,7 +112,10 @@ def _write_bundle(
         if not artifacts:
             raise ExportError(not_exported[0].problem, not_exported[0].remedy)
         test_set, reference_file = bundle.write_evaluation_set(folder, evaluation)
-        manifest = Manifest(writer.provenance, test_set, reference_file, artifacts, not_exported)
+        if writer.options.profile:
+            profiling.write(folder, artifacts, writer.progress)
+        profile = bundle.describe(folder / PROFILE) if writer.options.profile else None
+        manifest = Manifest(writer.provenance, test_set, reference_file, artifacts, not_exported, profile)
         bundle.write_manifest(folder, manifest)
 
 

@@ -33,6 +33,7 @@ class ExportOptions:
     preprocessing: PreprocessingOptions = AUTO
     accept_accuracy: bool = False  # export even if the accuracy, or the data set, is not what was expected
     optimize: bool = True
+    profile: bool = False  # add the artifacts cut after each layer
     force: bool = False  # replace an existing bundle
 
     def artifact_kinds(self) -> list[ArtifactKind]:

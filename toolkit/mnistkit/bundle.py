@@ -28,6 +28,7 @@ from mnistkit.core.images import Images, TemporaryImages, chunk_length, chunks
 MANIFEST = "manifest.json"
 TEST_SET = "testset.npz"
 REFERENCE = "reference.npz"
+PROFILE = "profile.zip"
 METADATA_START = b'{"schema":"mnistkit.metadata"'
 MAX_METADATA_BYTES = 1 << 20
 MAX_CHUNK_BYTES = 1 << 26  # 64 MB, uncompressed
@@ -213,6 +214,7 @@ class Manifest(records.Record, schema="bundle", version=1):
     reference: File
     artifacts: tuple[Artifact, ...]
     not_exported: tuple[NotExported, ...]
+    profile: File | None = None  # the artifacts cut after each layer; None unless requested
     sha256: str = ""  # of the other fields
 
     def digest(self) -> str:
@@ -222,6 +224,8 @@ class Manifest(records.Record, schema="bundle", version=1):
     def files(self) -> Iterator[File]:
         """All files except the manifest."""
         yield from (self.test_set, self.reference, *self.artifacts)
+        if self.profile:
+            yield self.profile
 
 
 def digest_of_manifest(content: str | bytes) -> str:
@@ -357,7 +361,7 @@ def looks_like_bundle(path: Path) -> bool:
     artifacts = {
         artifact_name(format, quantization) for quantization in get_args(Quantization) for format in get_args(Format)
     }
-    if MANIFEST not in names or not names <= artifacts | {MANIFEST, TEST_SET, REFERENCE}:
+    if MANIFEST not in names or not names <= artifacts | {MANIFEST, TEST_SET, REFERENCE, PROFILE}:
         return False
     return records.names_schema(path / MANIFEST, Manifest)
 

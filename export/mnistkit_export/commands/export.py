@@ -108,6 +108,7 @@ def _parse_numbers(context: click.Context, parameter: click.Parameter, value: st
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the calibration images.")
 @click.option("--optimize/--no-optimize", default=True, help="Optimize the graph before conversion.")
+@click.option("--profile", is_flag=True, help="Add what 'mnistkit profile' needs: the artifacts cut after each layer.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @options.data
 @click.pass_context
@@ -129,6 +130,7 @@ def command(
     accept_accuracy: bool,
     seed: int,
     optimize: bool,
+    profile: bool,
     force: bool,
     data: options.DataOptions,
 ) -> None:
@@ -155,6 +157,7 @@ def command(
         preprocessing=PreprocessingOptions(preprocessing, input_range, mean, std, invert),
         accept_accuracy=accept_accuracy,
         optimize=optimize,
+        profile=profile,
         force=force,
     )
     progress = terminal.Terminal()

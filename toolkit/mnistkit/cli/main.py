@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "mnistkit.cli.commands.verify",
     "compare": "mnistkit.cli.commands.compare",
     "bench": "mnistkit_bench.commands.bench",
+    "profile": "mnistkit_bench.commands.profile",
     "recommend": "mnistkit_bench.commands.recommend",
     "fleet": "mnistkit.cli.commands.fleet",
     "doctor": "mnistkit.cli.commands.doctor",

@@ -61,6 +61,23 @@ def image_grid(images: NDArray[np.uint8], titles: Sequence[str]) -> bytes:
     return _png(figure)
 
 
+def bar_charts(charts: Mapping[str, Mapping[str, tuple[float, float]]]) -> bytes:
+    """Horizontal bars with error bars under a title each, as a PNG: a value and half of its 95% CI by name."""
+    bars = sum(map(len, charts.values()))
+    figure = _figure(8, 0.7 * len(charts) + 0.28 * bars)
+    heights = [len(chart) + 2 for chart in charts.values()]
+    panels = figure.subplots(len(charts), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).ravel()
+    for panel, (title, chart) in zip(panels, charts.items(), strict=True):
+        values, errors = zip(*chart.values(), strict=True)
+        panel.barh(range(len(chart)), values, xerr=errors, color="#1f77b4", ecolor="#555555")
+        panel.set_yticks(range(len(chart)), list(chart), fontsize=8)
+        panel.invert_yaxis()
+        panel.set_title(title, fontsize=9, loc="left")
+        panel.set_xlabel("µs", fontsize=8)
+        panel.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
 def _figure(width: float, height: float) -> Any:
     require()
     from matplotlib.figure import Figure  # not pyplot, which looks for a display

@@ -1,6 +1,7 @@
 """ONNX Runtime, on the CPU (package onnxruntime)."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,31 @@ from numpy.typing import NDArray
 
 from mnistkit.core.native_output import suppress_output
 
-DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
 
 
 class OnnxruntimeSession:
     """A session with its input and output bound to arrays: 7 to 13% faster than passing arrays to each run."""
 
     def __init__(self, session: Any, batch: int) -> None:
-        (tensor_in,), (tensor_out,) = session.get_inputs(), session.get_outputs()
+        (tensor_in,), outputs = session.get_inputs(), session.get_outputs()
         self.batch = tensor_in.shape[0] if isinstance(tensor_in.shape[0], int) else batch
-        self._input = np.zeros([self.batch, *tensor_in.shape[1:]], DTYPES[tensor_in.type])
-        self._output = np.zeros([self.batch, *tensor_out.shape[1:]], np.float32)
         self._session, self._binding = session, session.io_binding()
-        for bind, name, array in (
-            (self._binding.bind_input, tensor_in.name, self._input),
-            (self._binding.bind_output, tensor_out.name, self._output),
-        ):
-            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._input = self._bind(self._binding.bind_input, tensor_in)
+        self._outputs = [self._bind(self._binding.bind_output, tensor) for tensor in outputs]
+
+    def _bind(self, bind: Callable[..., None], tensor: Any) -> NDArray[Any]:
+        """A new array that is bound to an input or an output; an open size is the batch size."""
+        shape = [size if isinstance(size, int) else self.batch for size in tensor.shape]
+        array = np.zeros(shape, DTYPES[tensor.type])
+        bind(tensor.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return array
 
     def load(self, images: NDArray[np.uint8]) -> None:
         """Set the input: raw images [batch, height, width, channels]."""
@@ -37,7 +46,8 @@ class OnnxruntimeSession:
 
     def read(self) -> NDArray[np.float32]:
         """The probabilities [batch, classes] of the last run."""
-        return self._output.copy()
+        output: NDArray[np.float32] = self._outputs[-1].copy()
+        return output
 
 
 def import_runtime(module: str) -> Any:

@@ -16,7 +16,7 @@ class TfliteSession:
     """An interpreter whose tensors are allocated for one batch size."""
 
     def __init__(self, interpreter: Any) -> None:
-        (tensor_in,), (tensor_out,) = interpreter.get_input_details(), interpreter.get_output_details()
+        (tensor_in,), (*_, tensor_out) = interpreter.get_input_details(), interpreter.get_output_details()
         self.batch = int(tensor_in["shape"][0])
         self.run = interpreter.invoke
         # Functions that return a view of the tensor: invoke fails while such a view is alive.
