@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistkit.bundle import digest_of_manifest
+import numpy as np
+
+from mnistkit.bundle import EvaluationSet, digest_of_manifest, open_bundle, write_evaluation_set
+from mnistkit.core import files
 
 ROOT = Path(__file__).parent.parent
 FAST = "--runtime", "litert", "--runtime", "onnxruntime"  # without TensorFlow, which takes seconds to import
@@ -40,3 +43,26 @@ def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> N
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write a manifest, of any content, with the SHA-256 of its fields."""
     path.write_text(json.dumps(manifest | {"sha256": digest_of_manifest(json.dumps(manifest))}))
+
+
+def use_perfect_reference(bundle: Path) -> None:
+    """Replace the original model's predictions by the labels, so that all artifacts are less accurate."""
+    opened = open_bundle(bundle)
+    evaluation, stated = opened.evaluation_set(), opened.manifest.provenance.source_model.accuracy
+    perfect = np.eye(10, dtype=np.float32)[evaluation.labels]
+    perfect_set = EvaluationSet(evaluation.images, evaluation.labels, perfect, perfect * np.float32(50))
+    _, reference = write_evaluation_set(bundle, perfect_set)
+    before, after = f'"accuracy":{stated}'.encode(), b'"accuracy":1.0'
+    checksums = {"reference.npz": reference.sha256}
+    for artifact in opened.manifest.artifacts:  # their metadata have the accuracy too
+        content = (bundle / artifact.file).read_bytes()
+        assert before in content
+        (bundle / artifact.file).write_bytes(content.replace(before, after.ljust(len(before))))
+        checksums[artifact.file] = files.sha256_of(bundle / artifact.file)
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["provenance"]["source_model"]["accuracy"] = 1.0
+        for file in (manifest["reference"], *manifest["artifacts"]):
+            file["sha256"] = checksums[file["file"]]
+
+    edit_manifest(bundle, change)

@@ -35,7 +35,9 @@ def test_schemas_are_up_to_date() -> None:
     assert docs.schema_files() == written, "run 'make docs'"
 
 
-def test_output_matches_the_schemas(mnistkit: Cli, workspace: Path, trained: Path, tmp_path: Path) -> None:
+def test_output_matches_the_schemas(
+    mnistkit: Cli, workspace: Path, trained: Path, few_digits: Path, tmp_path: Path
+) -> None:
     bundle = workspace / "bundle"
     results = {
         "bundle": (bundle / "manifest.json").read_text(),
@@ -53,6 +55,10 @@ def test_output_matches_the_schemas(mnistkit: Cli, workspace: Path, trained: Pat
     results["predictions"] = records.to_json(predictions.load(saved).record)
     results["comparison"] = mnistkit("compare", saved, saved, "--json", "-").out
     results["recommendation"] = mnistkit("recommend", *files.values(), "--json", "-").out
+    paths = "--data", few_digits, "--out", tmp_path / "profiled"
+    one_artifact = "--format", "tflite", "--quantize", "float32", "--profile"
+    assert mnistkit("export", workspace / "model.keras", *paths, *one_artifact).code == 0
+    results["profile"] = mnistkit("profile", tmp_path / "profiled", *BRIEFLY, "--json", "-").out
     results["doctor"] = mnistkit("doctor", "--json", "-").out
     header = {"schema": "mnistkit.metadata", "version": 1}  # part of the metadata in an artifact
     results["metadata"] = json.dumps(header | json.loads(results["inspection"])["metadata"])

@@ -10,9 +10,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from support import FAST, WIDE, Cli, edit_manifest
+from support import FAST, WIDE, Cli, edit_manifest, use_perfect_reference
 
-from mnistkit.bundle import EvaluationSet, open_bundle, write_evaluation_set
 from mnistkit.core import files, records
 from mnistkit.core.errors import SessionError, WorkerError
 from mnistkit.core.processes import WorkerProcess
@@ -23,29 +22,6 @@ from mnistkit.verify.report import VerifyReport
 
 TFLITE = [f"model.{quantization}.tflite" for quantization in ("float32", "float16", "dynamic", "int8")]
 ONNX = [f"model.{quantization}.onnx" for quantization in ("float32", "dynamic", "int8")]
-
-
-def use_perfect_reference(bundle: Path) -> None:
-    """Replace the original model's predictions by the labels, so that all artifacts are less accurate."""
-    opened = open_bundle(bundle)
-    evaluation, stated = opened.evaluation_set(), opened.manifest.provenance.source_model.accuracy
-    perfect = np.eye(10, dtype=np.float32)[evaluation.labels]
-    perfect_set = EvaluationSet(evaluation.images, evaluation.labels, perfect, perfect * np.float32(50))
-    _, reference = write_evaluation_set(bundle, perfect_set)
-    before, after = f'"accuracy":{stated}'.encode(), b'"accuracy":1.0'
-    checksums = {"reference.npz": reference.sha256}
-    for artifact in opened.manifest.artifacts:  # their metadata have the accuracy too
-        content = (bundle / artifact.file).read_bytes()
-        assert before in content
-        (bundle / artifact.file).write_bytes(content.replace(before, after.ljust(len(before))))
-        checksums[artifact.file] = files.sha256_of(bundle / artifact.file)
-
-    def change(manifest: dict[str, Any]) -> None:
-        manifest["provenance"]["source_model"]["accuracy"] = 1.0
-        for file in (manifest["reference"], *manifest["artifacts"]):
-            file["sha256"] = checksums[file["file"]]
-
-    edit_manifest(bundle, change)
 
 
 def replace_artifact(bundle: Path, name: str, content: bytes) -> None:

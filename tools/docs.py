@@ -92,7 +92,7 @@ def transcript(workspace: str) -> str:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         terminal.show(*epochs, run_line(run))
-        terminal.show(verify_tables.verify_table(verify_report), *verify_tables.remarks(verify_report))
+        terminal.show(*verify_tables.verify_tables(verify_report), *verify_tables.remarks(verify_report))
         terminal.show(bench_tables.bench_table(bench_report), *bench_tables.bench_remarks(bench_report))
         terminal.show(
             bench_tables.recommendation_table(recommendation), bench_tables.recommendation_line(recommendation)
@@ -108,7 +108,7 @@ def example(workspace: str) -> str:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         terminal.show(export_tables.bundle_table(Bundle(Path(f"{workspace}-bundle"), manifest, "")))
-        terminal.show(verify_tables.verify_table(report), *verify_tables.remarks(report))
+        terminal.show(*verify_tables.verify_tables(report), *verify_tables.remarks(report))
     return f"```text\n{output.getvalue()}```\n"
 
 

@@ -18,6 +18,7 @@ from mnistkit.data.dataset import Dataset
 from mnistkit.device.machine import this_machine
 from mnistkit.training import keras_models
 from mnistkit.training.keras_models import import_keras
+from mnistkit.verify.parity import Limits
 from mnistkit.verify.predictions import run_artifacts
 from mnistkit.verify.report import evaluate
 from mnistkit_export.diagnose import diagnose
@@ -43,7 +44,7 @@ def record_network(network: networks.Network, data: Dataset, folder: Path) -> Ne
     model.fit(images, labels, batch_size=64, epochs=EPOCHS, verbose=0)
     keras_models.save(model, folder / "model.keras")
     bundle = export(folder / "model.keras", data, folder / "bundle")
-    report = evaluate(run_artifacts(bundle, bundle.evaluation_set(), RUNTIMES), MARGIN)
+    report = evaluate(run_artifacts(bundle, bundle.evaluation_set(), RUNTIMES), Limits(MARGIN))
     outcomes = {
         row.artifact: ArtifactOutcome(row.artifact, row.parity.verdict, row.parity.difference, "")
         for row in report.rows

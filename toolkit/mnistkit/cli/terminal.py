@@ -28,8 +28,10 @@ def show(*renderables: RenderableType) -> None:
     console.width = max([console.width, *widths])
     with reader_may_close():
         with console.capture() as capture:
-            for item in renderables:
+            for number, item in enumerate(renderables):
                 text = isinstance(item, str)
+                if number and not text:
+                    console.print()
                 shape = console.options.update(no_wrap=text, overflow="ignore" if text else None)
                 console.print(Segments(map(_printable, console.render(item, shape))), soft_wrap=text, end="")
         lines = [line.rstrip() for line in capture.get().split("\n")]  # rich pads tables to their full width

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnistkit.core.images import Images
 
 WORKER = "mnistkit.runtimes.worker"
+ALL = slice(None)
 TIMEOUT_SECONDS = 120.0  # until the next message of a worker
 
 
@@ -55,16 +56,17 @@ class Isolation:
         self._worker: WorkerProcess | None = None
 
     def predict(
-        self, runtime: Runtime, artifact: Path, batch: int, advance: Callable[[float], None]
+        self, runtime: Runtime, artifact: Path, batch: int, advance: Callable[[float], None], part: slice = ALL
     ) -> tuple[NDArray[np.float32], float]:
         """The artifact's probabilities, float32 [N, classes], and the seconds to open it and classify the images.
 
-        The seconds do not include imports. Calls `advance` with the number of images done since the last call. Raises
-        WorkerError if the runtime fails, crashes or hangs.
+        `part`, a slice without a step, selects images. The seconds do not include imports. Calls `advance` with the
+        number of images done since the last call. Raises WorkerError if the runtime fails, crashes or hangs.
         """
         import numpy as np
 
         worker = self._start_worker(runtime)
+        first, end, _ = part.indices(self._shape[0])
         worker.send(
             {
                 "runtime": runtime.name,
@@ -72,6 +74,7 @@ class Isolation:
                 "batch": batch,
                 "images": str(self._images_file),
                 "shape": self._shape,
+                "part": [first, end],
                 "probabilities": str(self._probabilities_file),
             }
         )
@@ -84,7 +87,7 @@ class Isolation:
         if "problem" in message:
             raise WorkerError(message["problem"], message["remedy"])
         probabilities = np.frombuffer(files.read_bytes(self._probabilities_file), np.float32)
-        images, classes = self._shape[0], self._classes
+        images, classes = end - first, self._classes
         if probabilities.size != images * classes:
             raise WorkerError(
                 f"{runtime.name} returned {probabilities.size:,} values for {images:,} images of {classes} classes",

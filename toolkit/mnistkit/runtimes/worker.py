@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnistkit.core.errors import MnistkitError
-from mnistkit.core.images import FileImages
+from mnistkit.core.images import FileImages, Images
 from mnistkit.core.processes import Message, worker_channel
 from mnistkit.runtimes import RUNTIMES
 from mnistkit.runtimes.inference import predict
@@ -48,7 +48,10 @@ def _run(job: Message, send: Send) -> Message:
     runtime.preload()
     if "artifact" not in job:
         return {"imported": True}
-    images = FileImages(Path(job["images"]), tuple(job["shape"]))
+    images: Images = FileImages(Path(job["images"]), tuple(job["shape"]))
+    first, end = job["part"]
+    if end - first < len(images):
+        images = images[first:end]
     started = time.perf_counter()
     probabilities = predict(runtime, Path(job["artifact"]), images, ProgressReporter(send), job["batch"])
     seconds = time.perf_counter() - started

@@ -5,6 +5,7 @@ right, fixes those that only the second gets right.
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -25,8 +26,10 @@ def mcnemar(regressions: int, fixes: int) -> float:
     return min(1.0, 2 * math.exp(log_tail))
 
 
-def tango_interval(regressions: float, fixes: float, images: float) -> Interval:
-    """The 95% score interval of the difference of two paired proportions, (fixes − regressions) / images.
+def tango_interval(regressions: float, fixes: float, images: float, z: float = Z) -> Interval:
+    """The score interval of the difference of two paired proportions, (fixes − regressions) / images.
+
+    A 95% interval unless `z` is another normal quantile.
 
     T. Tango, Equivalence test and confidence interval for the difference in proportions for the paired-sample
     design, Statistics in Medicine 17 (1998). Unlike Wald's interval, it keeps its coverage and a positive width if
@@ -34,9 +37,22 @@ def tango_interval(regressions: float, fixes: float, images: float) -> Interval:
     """
     observed = (fixes - regressions) / images
     return Interval(
-        _solve_score(regressions, fixes, images, -1.0, observed, Z),
-        _solve_score(regressions, fixes, images, observed, 1.0, -Z),
+        _solve_score(regressions, fixes, images, -1.0, observed, z),
+        _solve_score(regressions, fixes, images, observed, 1.0, -z),
     )
+
+
+def non_inferiority_p(regressions: int, fixes: int, images: int, margin: float) -> float:
+    """The one-sided p-value of the hypothesis that the accuracy drop is `margin`, a share, or more.
+
+    By the score statistic of `tango_interval`: it is below 2.5% if the interval lies above −`margin`.
+    """
+    return NormalDist().cdf(-_score(regressions, fixes, images, -margin))
+
+
+def smallest_settled_margin(images: int) -> float:
+    """The smallest margin, a share, at which so many images without a flip pass."""
+    return -tango_interval(0, 0, images).low
 
 
 def _solve_score(regressions: float, fixes: float, images: float, low: float, high: float, target: float) -> float:
@@ -62,14 +78,14 @@ def _score(regressions: float, fixes: float, images: float, delta: float) -> flo
     return deviation / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, deviation)
 
 
-def required_images(regressions: int, fixes: int, images: int, margin: float) -> int | None:
+def required_images(regressions: int, fixes: int, images: int, margin: float, z: float = Z) -> int | None:
     """The smallest sample size, at least `images`, that decides the test at `margin` if the rates of flips persist.
 
     None if it exceeds MAX_REQUIRED_IMAGES.
     """
 
     def decides(count: int) -> bool:
-        interval = tango_interval(regressions * count / images, fixes * count / images, count)
+        interval = tango_interval(regressions * count / images, fixes * count / images, count, z)
         return interval.low > -margin or interval.high < -margin
 
     low, high = images, images

@@ -5,8 +5,10 @@ A prediction file is an npz of `record`, the UTF-8 bytes of a PredictionsRecord 
 probabilities, and `probabilities` float32 [rows, N, classes], those of the artifacts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from mnistkit.runtimes.inference import batch_size
 from mnistkit.runtimes.isolation import Isolation, isolation
 
 ARRAYS = ("indices", "labels", "reference", "probabilities")
+T = TypeVar("T")
 SAVE_AGAIN = "save it again with 'mnistkit verify --save-predictions', or copy it again"
 
 
@@ -88,31 +91,15 @@ def run_artifacts(
     if limit is not None and limit < len(indices):
         indices, sample_seed = stratified_sample(evaluation.labels, limit, seed), seed
         images = images[indices]
-    reference = evaluation.reference[indices]
-    artifacts = bundle.manifest.artifacts
-    rows, not_run, probabilities = [], [], []
+    reference, probabilities = evaluation.reference[indices], list[NDArray[np.float32]]()
     with isolation(images, reference.shape[1]) as isolated:
-        for artifact, runtime in match_runtimes(artifacts, runtimes):
-            try:
-                predicted, seconds = _predict(isolated, bundle, artifact, runtime, len(images), progress)
-            except WorkerError as error:
-                not_run.append(NotRun(artifact.file, runtime.name, error.problem, error.remedy, bool(runtimes)))
-                continue
+
+        def run(artifact: Artifact, runtime: Runtime) -> ArtifactRun:
+            predicted, seconds = classify(isolated, bundle, artifact, runtime, len(images), progress)
             probabilities.append(predicted)
-            rows.append(
-                ArtifactRun(
-                    artifact=artifact.file,
-                    artifact_sha256=artifact.sha256,
-                    quantization=artifact.quantization,
-                    output_scale=artifact.output.scale,
-                    runtime=runtime.name,
-                    seconds=round(seconds, 3),
-                )
-            )
-    if not runtimes:
-        for artifact, runtime in artifacts_without_runtime(artifacts):
-            problem = f"{runtime.name} is not installed"
-            not_run.append(NotRun(artifact.file, runtime.name, problem, runtime.install_command, requested=False))
+            return artifact_run(artifact, runtime, seconds)
+
+        rows, not_run = run_each(bundle, runtimes, run)
     record = PredictionsRecord(
         bundle_sha256=bundle.manifest_sha256,
         test_set_sha256=evaluation.digest,
@@ -120,16 +107,51 @@ def run_artifacts(
         max_logit=float(abs(evaluation.logits[indices]).max()),
         machine=this_machine(),
         versions=runtime_versions(),
-        rows=tuple(rows),
-        not_run=tuple(not_run),
+        rows=rows,
+        not_run=not_run,
     )
     stacked = np.array(probabilities, np.float32).reshape(-1, *reference.shape)
     return Predictions(record, indices, evaluation.labels[indices], reference, stacked)
 
 
-def _predict(
+def run_each(
+    bundle: Bundle, runtimes: tuple[str, ...], run: Callable[[Artifact, Runtime], T]
+) -> tuple[tuple[T, ...], tuple[NotRun, ...]]:
+    """Call `run` with each artifact on each named or installed runtime; a WorkerError is reported as not run.
+
+    Raises MissingExtraError if a runtime is not installed, and SessionError if no artifact has the format of a named
+    one.
+    """
+    rows, not_run = list[T](), list[NotRun]()
+    artifacts = bundle.manifest.artifacts
+    for artifact, runtime in match_runtimes(artifacts, runtimes):
+        try:
+            rows.append(run(artifact, runtime))
+        except WorkerError as error:
+            not_run.append(NotRun(artifact.file, runtime.name, error.problem, error.remedy, bool(runtimes)))
+    if not runtimes:
+        for artifact, runtime in artifacts_without_runtime(artifacts):
+            problem = f"{runtime.name} is not installed"
+            not_run.append(NotRun(artifact.file, runtime.name, problem, runtime.install_command, requested=False))
+    return tuple(rows), tuple(not_run)
+
+
+def artifact_run(artifact: Artifact, runtime: Runtime, seconds: float) -> ArtifactRun:
+    """The record of an artifact that ran."""
+    return ArtifactRun(
+        artifact=artifact.file,
+        artifact_sha256=artifact.sha256,
+        quantization=artifact.quantization,
+        output_scale=artifact.output.scale,
+        runtime=runtime.name,
+        seconds=round(seconds, 3),
+    )
+
+
+def classify(
     isolated: Isolation, bundle: Bundle, artifact: Artifact, runtime: Runtime, images: int, progress: Progress
 ) -> tuple[NDArray[np.float32], float]:
+    """The artifact's probabilities for all images, and the seconds that it took; raises WorkerError."""
     batch = batch_size(artifact.quantization)
     with progress.task(f"{artifact.file} on {runtime.name}", images) as advance:
         return isolated.predict(runtime, bundle.file(artifact), batch, advance)

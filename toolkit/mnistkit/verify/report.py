@@ -1,8 +1,8 @@
 """Evaluates predictions: artifacts against the original model, and two prediction files against each other."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from mnistkit.bundle import ArtifactOnRuntime
 from mnistkit.core import records
 from mnistkit.core.errors import RecordError
+from mnistkit.core.interval import Interval
+from mnistkit.core.verdict import Verdict, worst_verdict
 from mnistkit.device.machine import Machine
-from mnistkit.verify import parity
-from mnistkit.verify.parity import Flip, Parity, Verdict
+from mnistkit.verify import holm, parity
+from mnistkit.verify.holm import family_wise_error
+from mnistkit.verify.parity import Flip, Limits, Parity
 from mnistkit.verify.predictions import ArtifactRun, NotRun, Predictions, PredictionsRecord
 
 
@@ -26,18 +29,41 @@ class ArtifactResult(ArtifactOnRuntime):
 
 
 @dataclass(frozen=True)
-class VerifyReport(records.Record, schema="verify", version=1):
+class Family:
+    """Tests that were made at once."""
+
+    tests: records.Count
+    holm: bool  # whether their verdicts are by Holm's method
+    error: records.Share  # largest probability that any artifact passes although it is worse by the margin
+
+
+@dataclass(frozen=True)
+class CorruptedParity(ArtifactOnRuntime):
+    """An artifact on corrupted images, compared with the float32 artifact of its format on the same images."""
+
+    corruption: str
+    reference_accuracy: records.Share  # of the float32 artifact
+    accuracy: records.Share
+    difference: records.Points  # in percentage points
+    interval: Interval  # 95% CI of the difference, in percentage points
+
+
+@dataclass(frozen=True)
+class VerifyReport(records.Record, schema="verify", version=2):
     """The result of `verify`."""
 
     verdict: Verdict  # the worst of all rows; FAIL if no artifact ran, or one did not run on a requested runtime
     bundle_sha256: str  # SHA-256 of the manifest, which contains those of all files
     test_set_sha256: str  # SHA-256 of the images and labels
-    images: records.Count
-    seed: records.Count | None  # of the sample; None if all images were used
-    original_accuracy: records.Share  # on these images
+    images: records.Count  # the most that a row used
+    seed: records.Count | None  # of the sample or of the random order; None if all images were used
+    sequential: bool  # whether each row used as many images as its verdict took
+    original_accuracy: records.Share  # on these images; if sequential, on the whole test set
     margin: records.NonNegative  # in percentage points
+    family: Family
     rows: tuple[ArtifactResult, ...]
     not_run: tuple[NotRun, ...]
+    corruptions: tuple[CorruptedParity, ...]  # empty if none was requested
     machine: Machine
     versions: dict[str, str]
 
@@ -81,33 +107,61 @@ class PredictionsComparison(records.Record, schema="comparison", version=1):
     unmatched: tuple[UnmatchedArtifact, ...]
 
 
-def evaluate(predictions: Predictions, margin: float) -> VerifyReport:
-    """Compare each artifact with the original model, at a margin of `margin` percentage points."""
+def evaluate(predictions: Predictions, limits: Limits, *, by_holm: bool = False) -> VerifyReport:
+    """Compare each artifact with the original model. `limits` has no tolerance: it depends on the artifact."""
     record, reference, labels = predictions.record, predictions.reference, predictions.labels
     rows = tuple(
         ArtifactResult(
             artifact=row.artifact,
             runtime=row.runtime,
             seconds=row.seconds,
-            parity=parity.compute_parity(reference, probabilities, labels, margin, _tolerance(record, row)),
+            parity=parity.compute_parity(
+                reference, probabilities, labels, replace(limits, tolerance=_tolerance(record, row))
+            ),
             flips=parity.find_flips(reference, probabilities, labels, predictions.indices),
         )
         for row, probabilities in zip(record.rows, predictions.probabilities, strict=True)
     )
-    incomplete = not rows or any(row.requested for row in record.not_run)
+    if by_holm:
+        rows = apply_holm(rows, limits.margin)
     return VerifyReport(
-        verdict="FAIL" if incomplete else worst_verdict(row.parity.verdict for row in rows),
+        verdict=overall_verdict(rows, record.not_run),
         bundle_sha256=record.bundle_sha256,
         test_set_sha256=record.test_set_sha256,
         images=len(labels),
         seed=record.seed,
+        sequential=False,
         original_accuracy=float((reference.argmax(axis=1) == labels).mean()),
-        margin=margin,
+        margin=limits.margin,
+        family=family_of(len(rows), holm=by_holm),
         rows=rows,
         not_run=record.not_run,
+        corruptions=(),
         machine=record.machine,
         versions=record.versions,
     )
+
+
+def apply_holm(rows: tuple[ArtifactResult, ...], margin: float) -> tuple[ArtifactResult, ...]:
+    """The rows with their verdicts by Holm's method."""
+    adjusted = holm.apply_holm([row.parity for row in rows], margin)
+    return tuple(replace(row, parity=parity) for row, parity in zip(rows, adjusted, strict=True))
+
+
+def with_rows(report: VerifyReport, rows: tuple[ArtifactResult, ...]) -> VerifyReport:
+    """The report with other verdicts of its rows."""
+    return replace(report, rows=rows, verdict=overall_verdict(rows, report.not_run))
+
+
+def family_of(tests: int, *, holm: bool) -> Family:
+    """So many tests at once."""
+    return Family(tests, holm, family_wise_error(tests, holm=holm))
+
+
+def overall_verdict(rows: tuple[ArtifactResult, ...], not_run: tuple[NotRun, ...]) -> Verdict:
+    """The worst of all rows; FAIL if there is none, or an artifact did not run on a requested runtime."""
+    incomplete = not rows or any(row.requested for row in not_run)
+    return "FAIL" if incomplete else worst_verdict(row.parity.verdict for row in rows)
 
 
 def compare_predictions(first: Predictions, second: Predictions, margin: float) -> PredictionsComparison:
@@ -133,12 +187,6 @@ def compare_predictions(first: Predictions, second: Predictions, margin: float) 
             *_unmatched(2, second, first, {j for _, j in matches}),
         ),
     )
-
-
-def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
-    """FAIL before INCONCLUSIVE before PASS; PASS if there are none."""
-    present = set(verdicts)
-    return "FAIL" if "FAIL" in present else "INCONCLUSIVE" if "INCONCLUSIVE" in present else "PASS"
 
 
 def _tolerance(record: PredictionsRecord, *rows: ArtifactRun) -> float | None:
@@ -200,7 +248,7 @@ def _compare_artifact(first: Predictions, second: Predictions, i: int, j: int, m
     first_row, second_row = first.record.rows[i], second.record.rows[j]
     reference, probabilities = first.probabilities[i], second.probabilities[j]
     tolerance = _tolerance(first.record, first_row, second_row)
-    result = parity.compute_parity(reference, probabilities, first.labels, margin, tolerance)
+    result = parity.compute_parity(reference, probabilities, first.labels, Limits(margin, tolerance))
     return ArtifactComparison(
         artifact=first_row.artifact,
         runtimes=(first_row.runtime, second_row.runtime),

@@ -1,38 +1,108 @@
 """The results of `verify` and `compare`."""
 
+import math
 from collections.abc import Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mnistkit.cli.tables import percent, points, table, verdict
+from mnistkit.cli.tables import percent, points, table, verdict_text
 from mnistkit.cli.tables.images import blocks
 from mnistkit.cli.tables.remarks import reason_lines
 from mnistkit.core.images import Images
-from mnistkit.verify.paired import MAX_REQUIRED_IMAGES
+from mnistkit.verify.paired import MAX_REQUIRED_IMAGES, required_images, smallest_settled_margin
 from mnistkit.verify.parity import Flip, Parity
-from mnistkit.verify.report import PredictionsComparison, UnmatchedArtifact, VerifyReport
+from mnistkit.verify.report import CorruptedParity, Family, PredictionsComparison, UnmatchedArtifact, VerifyReport
 
 MAX_TERMINAL_IMAGES = 10
 MAX_PNG_IMAGES = 100
-PARITY_COLUMNS = "difference", "95% CI lower", "flips", "verdict"
+PARITY_COLUMNS = "difference", "passes at", "flips", "verdict"
 
 NamedFlips = Sequence[tuple[str, Flip]]  # flips, each with the names of its artifact and runtime
+
+
+def verify_tables(report: VerifyReport) -> list[Table]:
+    """All tables of a report."""
+    corruptions = [corruptions_table(report)] if report.corruptions else []
+    return [verify_table(report), probabilities_table(report), *corruptions]
 
 
 def verify_table(report: VerifyReport) -> Table:
     """One row for each artifact and runtime."""
     sample = "" if report.seed is None else f" (sample with seed {report.seed})"
+    images = f"{report.images:,} test images{sample}"
+    if report.sequential:
+        images = f"as many test images as needed (seed {report.seed})"
     grid = table(
-        f"Parity with the original ({percent(report.original_accuracy)}) on {report.images:,} test images{sample}",
+        f"Parity with the original ({percent(report.original_accuracy)}) on {images}",
         ("artifact", "runtime"),
-        ("accuracy", *PARITY_COLUMNS),
+        ("accuracy", *PARITY_COLUMNS, *(["images"] if report.sequential else [])),
         _parity_caption(report.margin),
     )
     for row in report.rows:
-        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), *_parity_cells(row.parity))
+        count = [f"{row.parity.images:,}"] if report.sequential else []
+        grid.add_row(row.artifact, row.runtime, percent(row.parity.accuracy), *_parity_cells(row.parity), *count)
     return grid
+
+
+def probabilities_table(report: VerifyReport) -> Table:
+    """How the predicted classes and probabilities of each row differ from the original's."""
+    grid = table(
+        "Predicted classes and probabilities, compared with the original's",
+        ("artifact", "runtime"),
+        ("label\nchanges", "KL\ndivergence", "ECE", "ECE\nchange", "Brier\nscore", "Brier\nchange"),
+        "label changes: images with another predicted class, right or wrong\n"
+        "KL divergence: in nats; ECE: expected calibration error in percent, change in points",
+    )
+    for column in grid.columns:
+        column.vertical = "bottom"
+    for row in report.rows:
+        parity = row.parity
+        grid.add_row(
+            row.artifact,
+            row.runtime,
+            f"{parity.label_changes:,}",
+            f"{parity.kl_divergence:.2g}",
+            f"{100 * parity.ece:.2f}",
+            points(100 * parity.ece_difference),
+            f"{parity.brier:.4f}",
+            f"{round(parity.brier_difference, 4) + 0.0:+.4f}",
+        )
+    return grid
+
+
+def corruptions_table(report: VerifyReport) -> Table:
+    """A row for each corruption and format, and a column for each quantization."""
+    quantizations = list(dict.fromkeys(_quantization(row.artifact) for row in report.corruptions))
+    grid = table(
+        "Accuracy on corrupted images, compared with float32",
+        ("corruption", "runtime"),
+        ("float32", *quantizations),
+        "differences in percentage points from the float32 artifact of the same format\n"
+        "*: the whole 95% CI lies below the margin",
+    )
+    rows: dict[tuple[str, str], list[CorruptedParity]] = {}
+    for row in report.corruptions:
+        rows.setdefault((row.corruption, row.runtime), []).append(row)
+    for (corruption, runtime), results in rows.items():
+        cells = {_quantization(row.artifact): _corrupted_cell(row, report.margin) for row in results}
+        grid.add_row(
+            corruption,
+            runtime,
+            percent(results[0].reference_accuracy),
+            *(cells.get(name, "") for name in quantizations),
+        )
+    return grid
+
+
+def _quantization(artifact: str) -> str:
+    return artifact.split(".")[1]
+
+
+def _corrupted_cell(row: CorruptedParity, margin: float) -> Text:
+    worse = row.interval.high < -margin
+    return Text(points(row.difference) + ("*" if worse else ""), "bold red" if worse else "")
 
 
 def comparison_table(comparison: PredictionsComparison) -> Table:
@@ -58,21 +128,47 @@ def comparison_table(comparison: PredictionsComparison) -> Table:
 
 def _parity_caption(margin: float) -> str:
     return (
-        f"difference and the lower bound of its 95% CI in percentage points, margin {margin:g}\n"
+        f"difference, and smallest margin that it passes at, in percentage points; margin {margin:g}\n"
         "flips: -regressions +fixes"
     )
 
 
 def _parity_cells(parity: Parity) -> tuple[str | Text, ...]:
     flips = f"-{parity.regressions} +{parity.fixes}"
-    return points(parity.difference), points(parity.interval.low), flips, verdict(parity)
+    return points(parity.difference), f"{parity.smallest_margin:.2f}", flips, verdict_text(parity.verdict)
 
 
 def remarks(report: VerifyReport) -> list[str]:
+    """Why artifacts did not pass or did not run, and the error of all tests together."""
+    return [*reasons(report), *family_remarks(report.family)]
+
+
+def reasons(report: VerifyReport) -> list[str]:
     """One line for each reason why artifacts did not pass or did not run."""
     failed = [(row.name, explain(row.parity)) for row in report.rows if row.parity.reason]
     not_run = [(row.name, f"not run: {row.problem}; {row.remedy}") for row in report.not_run]
     return reason_lines(failed + not_run)
+
+
+def family_remarks(family: Family) -> list[str]:
+    """How likely it is that any of several tests passes wrongly."""
+    if family.tests < 2:
+        return []
+    worse = f"{family.tests} tests at once: if artifacts are worse by the margin,"
+    if family.holm:
+        return [f"{worse} any of them passes with a probability of up to {family.error:.1%} (Holm's method)"]
+    return [f"{worse} each passes with a probability of up to 2.5%, any with up to {family.error:.1%} (--holm: 2.5%)"]
+
+
+def too_few_images(images: int, margin: float) -> str:
+    """That so many images can't pass at this margin, and which they can settle; empty if they can."""
+    smallest = 100 * smallest_settled_margin(images)
+    if smallest < margin:
+        return ""
+    enough = required_images(0, 0, images, margin / 100)
+    settled = math.ceil(100 * smallest) / 100
+    remedy = f"pass --margin {settled:g} or more, or at least {enough:,} images"
+    return f"{images:,} images can't pass at a margin of {margin:g} points, whatever they show: {remedy}"
 
 
 def comparison_remarks(comparison: PredictionsComparison) -> list[str]:
@@ -92,7 +188,7 @@ def _explain_unmatched(row: UnmatchedArtifact) -> str:
 def explain(parity: Parity) -> str:
     """A verdict other than PASS, its reason, and the number of images that would decide an INCONCLUSIVE."""
     explanation = f"{parity.verdict}: {parity.reason}"
-    if parity.verdict == "FAIL":
+    if parity.verdict == "FAIL" or parity.p_value is None:
         return explanation
     if parity.required_images is None:
         return f"{explanation}; too close to the margin to decide with {MAX_REQUIRED_IMAGES:,} images"
