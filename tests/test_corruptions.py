@@ -97,3 +97,15 @@ def test_verify_compares_with_float32_on_corrupted_images(mnistkit: Cli, workspa
         assert row["difference"] == pytest.approx(100 * (row["accuracy"] - row["reference_accuracy"]))
         assert row["interval"]["low"] <= row["difference"] <= row["interval"]["high"]
     assert min(row["reference_accuracy"] for row in rows) < 0.9  # of some corruption
+
+
+def test_bundle_without_a_float32_artifact_is_refused_before_it_runs(
+    mnistkit: Cli, workspace: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    paths = "--data", few_digits, "--out", tmp_path / "b"
+    one_artifact = "--format", "tflite", "--quantize", "dynamic"
+    assert mnistkit("export", workspace / "model.keras", *paths, *one_artifact).code == 0
+    result = mnistkit("verify", tmp_path / "b", *FAST[:2], "--corruptions")
+    assert result.code == 2
+    assert "has no float32 artifact beside a quantized one" in result.err
+    assert result.err.count("\n") == 1

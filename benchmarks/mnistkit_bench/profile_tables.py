@@ -30,7 +30,7 @@ def _table(profile: ArtifactProfile, report: ProfileReport) -> Table:
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.microseconds:.2f}",
             f"{(layer.interval.high - layer.interval.low) / 2:.2f}" if layer.interval else "unknown",
-            f"{layer.share:.1%}",
+            f"{round(layer.share, 3) + 0.0:.1%}",
             f"{rate / 1e9:.1f}" if rate else "",
             f"{rate / best:.0%}" if rate else "",
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.bundle import Artifact, Bundle, EvaluationSet
+from mnistkit.core.errors import BundleError
 from mnistkit.core.interval import Interval
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data import corruptions
@@ -18,6 +19,17 @@ from mnistkit.verify.predictions import run_each
 from mnistkit.verify.report import CorruptedParity
 
 Row = tuple[Artifact, Runtime, NDArray[np.bool_]]  # which images are classified correctly, bool [N]
+
+
+def check_comparable(bundle: Bundle) -> None:
+    """Raise BundleError if no artifact of the bundle can be compared with a float32 artifact of its format."""
+    artifacts = bundle.manifest.artifacts
+    references = {artifact.format for artifact in artifacts if artifact.quantization == "float32"}
+    if not any(artifact.format in references and artifact.quantization != "float32" for artifact in artifacts):
+        raise BundleError(
+            f"{bundle.path} has no float32 artifact beside a quantized one of the same format to compare with",
+            "leave out --corruptions, or export the model again with both",
+        )
 
 
 def verify_corrupted(

@@ -1,11 +1,18 @@
 """`mnistkit verify`."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mnistkit.cli import exit_codes, options
+
+if TYPE_CHECKING:
+    from mnistkit.cli.tables.verify import NamedFlips
+    from mnistkit.core.images import Images
 
 
 @click.command(short_help="Verify that exported models match the original's accuracy.")
@@ -59,7 +66,7 @@ def command(
     from mnistkit.core import files, plots
     from mnistkit.core.errors import OptionError
     from mnistkit.verify import predictions
-    from mnistkit.verify.corrupted_run import verify_corrupted
+    from mnistkit.verify.corrupted_run import check_comparable, verify_corrupted
     from mnistkit.verify.junit import to_xml
     from mnistkit.verify.parity import Limits
     from mnistkit.verify.report import evaluate
@@ -73,6 +80,8 @@ def command(
     if png:
         plots.require()
     opened = open_bundle(bundle)
+    if corruptions:
+        check_comparable(opened)
     evaluation = opened.evaluation_set()
     progress, limits = terminal.Terminal(), Limits(margin, max_ece=max_ece)
     images = min(limit or len(evaluation.labels), len(evaluation.labels))
@@ -94,10 +103,18 @@ def command(
         predictions.save(save_predictions, run)
     if junit:
         files.write_bytes(junit, to_xml(report, allow_inconclusive=allow_inconclusive))
-    if png and flips:
-        indices, titles = tables.flips_for_grid(flips)
-        files.write_bytes(png, plots.image_grid(evaluation.images[indices], titles))
-    elif png:
-        files.remove(png)  # an earlier run may have left one
+    if png:
+        _write_png(png, flips, evaluation.images)
     terminal.write_result(report, json_path, *tables.verify_tables(report), *tables.remarks(report), *shown)
     ctx.exit(exit_codes.of_verdict(report.verdict, allow_inconclusive=allow_inconclusive))
+
+
+def _write_png(path: Path, flips: NamedFlips, images: Images) -> None:
+    from mnistkit.cli.tables import verify as tables
+    from mnistkit.core import files, plots
+
+    if not flips:
+        files.remove(path)  # an earlier run may have left one
+        return
+    indices, titles = tables.flips_for_grid(flips)
+    files.write_bytes(path, plots.image_grid(images[indices], titles))
