@@ -35,7 +35,7 @@ def cut(content: bytes) -> Iterator[Cut]:
     for group in groups:
         end += len(group)
         kinds = tuple(node.op_type for node in group if node.op_type not in (QUANTIZED, "QuantizeLinear"))
-        macs = sum(_macs(node, tensors) for node in group)
+        macs = sum(_macs(node, tensors) for node in group if node.input[1:2] and node.input[1] not in computed)
         prefix = _prefix(model, running[:end], running[end:], constant, tensors)
         yield Cut(layer_of_node(group[0].name), kinds, macs, prefix)
 

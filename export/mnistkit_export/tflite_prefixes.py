@@ -36,6 +36,7 @@ def _prefix(content: bytes, end: int, computed: set[int]) -> bytes:
     graph.outputs = np.array([*live, *last], np.int32)
     read = {tensor for position in kept for tensor in operators[position].inputs if tensor >= 0}
     buffers = {graph.tensors[tensor].buffer for tensor in read}  # equal constants share one
+    buffers |= {tensor.buffer for loop in file.model.subgraphs[1:] for tensor in loop.tensors}
     for number, buffer in enumerate(file.model.buffers):
         if number not in buffers:
             buffer.data = None
