@@ -30,9 +30,7 @@ from plain_loop import PlainLoop, job
 
 RUNS = 8
 SAMPLING = SamplingOptions(seconds=1.5)
-ARTIFACT = "model.int8.tflite"
 PAIRS_OF_RUN = 5
-LONG_NANOSECONDS = 1_000_000
 PERCENTILES = 50, 90, 99
 
 

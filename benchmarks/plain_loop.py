@@ -34,8 +34,7 @@ class PlainLoop:
         """The shares of samples over 1 ms, and whether their binomial intervals overlap."""
         tool, loop = (wilson_interval(*counts) for counts in zip(self.long, self.samples, strict=True))
         texts = [f"{count / total:.3%}" for count, total in zip(self.long, self.samples, strict=True)]
-        agree = tool.low <= loop.high and loop.low <= tool.high
-        return f"{texts[0]} and {texts[1]}: {'agree' if agree else 'differ'}"
+        return f"{texts[0]} and {texts[1]}: {'agree' if tool.overlaps(loop) else 'differ'}"
 
 
 def job(bundle: Bundle, module: str = "mnistkit_bench.worker") -> Job:

@@ -57,8 +57,7 @@ def export_model(model: Any, data: Dataset, folder: Path) -> Bundle:
 
 def overlap(first: LayerTime, second: LayerTime) -> bool:
     """Whether the intervals of two rows overlap."""
-    a, b = first.interval or Interval(0, 0), second.interval or Interval(0, 0)
-    return a.low <= b.high and b.low <= a.high
+    return (first.interval or Interval(0, 0)).overlaps(second.interval or Interval(0, 0))
 
 
 def duplicated_table(once: ArtifactProfile, twice: ArtifactProfile) -> Any:

@@ -76,9 +76,8 @@ def test_prefixes_run_and_the_last_is_the_artifact(profiled: Path, tmp_path: Pat
 def test_branches_are_cut_at_all_tensors_that_are_still_read(
     mnistkit: Cli, few_digits: Path, tmp_path: Path, name: str
 ) -> None:
-    (network,) = (network for network in networks.NETWORKS if network.name == name)
     keras_models.import_keras().utils.set_random_seed(5)
-    keras_models.save(networks.build(network), tmp_path / "model.keras")
+    keras_models.save(networks.build(networks.find(name)), tmp_path / "model.keras")
     # A recurrent layer can't be int8 in TFLite.
     options = "--quantize", "float32", "--quantize", "dynamic" if name == "recurrent" else "int8", "--profile"
     result = mnistkit("export", tmp_path / "model.keras", "--data", few_digits, *options, *UNTRAINED)

@@ -47,9 +47,8 @@ def test_killed_exports_leave_a_whole_bundle_and_nothing_else(workspace: Path, f
 def test_network_with_unusual_operators_keeps_its_predictions(
     mnistkit: Cli, few_digits: Path, tmp_path: Path, name: str
 ) -> None:
-    (network,) = (network for network in networks.NETWORKS if network.name == name)
     keras_models.import_keras().utils.set_random_seed(5)
-    keras_models.save(networks.build(network), tmp_path / "model.keras")
+    keras_models.save(networks.build(networks.find(name)), tmp_path / "model.keras")
     paths = "--data", few_digits, "--out", tmp_path / "b"
     quantizations = "--quantize", "float32", "--quantize", "int8"
     result = mnistkit("export", tmp_path / "model.keras", *paths, *quantizations, *UNTRAINED)
@@ -61,8 +60,7 @@ def test_network_with_unusual_operators_keeps_its_predictions(
 
 
 def test_recurrent_layer_is_named_and_other_artifacts_are_kept(mnistkit: Cli, few_digits: Path, tmp_path: Path) -> None:
-    (network,) = (network for network in networks.NETWORKS if network.name == "recurrent")
-    keras_models.save(networks.build(network), tmp_path / "model.keras")
+    keras_models.save(networks.build(networks.find("recurrent")), tmp_path / "model.keras")
     paths = "--data", few_digits, "--out", tmp_path / "b"
     result = mnistkit("export", tmp_path / "model.keras", *paths, "--quantize", "int8", *UNTRAINED)
     assert result.code == 1

@@ -220,6 +220,11 @@ NETWORKS = (
 )  # fmt: skip
 
 
+def find(name: str) -> Network:
+    """The network of that name."""
+    return next(network for network in NETWORKS if network.name == name)
+
+
 def build(network: Network) -> KerasModel:
     """The untrained model of a network, for raw pixels, 0 to 255."""
     keras = import_keras()

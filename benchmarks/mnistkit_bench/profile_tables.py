@@ -29,7 +29,7 @@ def _table(profile: ArtifactProfile, report: ProfileReport) -> Table:
             ", ".join(dict.fromkeys(layer.operators)),
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.microseconds:.2f}",
-            f"{(layer.interval.high - layer.interval.low) / 2:.2f}" if layer.interval else "unknown",
+            f"{layer.interval.half_width:.2f}" if layer.interval else "unknown",
             f"{round(layer.share, 3) + 0.0:.1%}",
             f"{rate / 1e9:.1f}" if rate else "",
             f"{rate / best:.0%}" if rate else "",
@@ -63,7 +63,7 @@ def bars(report: ProfileReport) -> dict[str, dict[str, tuple[float, float]]]:
         f"{profile.name}: {microseconds(profile.microseconds)} µs": {
             layer.layer: (
                 layer.microseconds,
-                (layer.interval.high - layer.interval.low) / 2 if layer.interval else 0.0,
+                layer.interval.half_width if layer.interval else 0.0,
             )
             for layer in profile.layers
         }

@@ -102,7 +102,7 @@ def _cells(row: Measurement, *, unstable: bool) -> list[str]:
 def _half_width(latency: IdleLatency) -> str:
     """Half the 95% CI of the p50, in percent of the p50."""
     interval = latency.p50_interval
-    return f"{50 * (interval.high - interval.low) / latency.p50:.1f}%" if interval else "unknown"
+    return f"{100 * interval.half_width / latency.p50:.1f}%" if interval else "unknown"
 
 
 def bench_remarks(report: BenchReport) -> list[str]:
@@ -141,7 +141,7 @@ def throughput_table(report: BenchReport) -> Table:
         "±: half of its 95% CI; sessions: side by side; best: setting of the artifact and runtime",
     )
     for row in report.throughputs:
-        half = 50 * (row.interval.high - row.interval.low) / row.images_per_second if row.interval else None
+        half = 100 * row.interval.half_width / row.images_per_second if row.interval else None
         grid.add_row(
             row.artifact,
             row.runtime,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistkit.core.native_output import suppress_output
-from mnistkit_export.prefixes import Cut
+from mnistkit_export.prefixes import Cut, computed_from, needed
 from mnistkit_export.tensor_names import layer_of_node
 
 QUANTIZED = "DequantizeLinear"
@@ -23,10 +23,7 @@ def cut(content: bytes) -> Iterator[Cut]:
     model = onnx.load_from_string(content)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     nodes = list(model.graph.node)
-    computed = {model.graph.input[0].name}
-    for node in nodes:
-        if computed & set(node.input):
-            computed |= set(node.output)
+    computed = computed_from(str(model.graph.input[0].name), _edges(nodes))
     running = [node for node in nodes if computed & set(node.input)]
     constant = [node for node in nodes if not computed & set(node.input)]
     tensors = _run(model, [name for node in nodes for name in node.output if name])
@@ -82,7 +79,8 @@ def _prefix(model: Any, before: list[Any], after: list[Any], constant: list[Any]
     # A quantized tensor is cut where it is stored: dequantizing it would be work that the whole graph does not do.
     dequantized = {node.output[0]: node.input[0] for node in before if node.op_type == QUANTIZED}
     live = list(dict.fromkeys(dequantized.get(name, name) if after else name for name in live))
-    kept = _needed([*constant, *before], set(live))
+    available = [*constant, *before]
+    kept = [available[position] for position in needed(live, _edges(available))]
     used = {name for node in kept for name in node.input}
     helper = onnx.helper
     outputs = [
@@ -98,14 +96,8 @@ def _prefix(model: Any, before: list[Any], after: list[Any], constant: list[Any]
     return content
 
 
-def _needed(nodes: list[Any], wanted: set[str]) -> list[Any]:
-    """The nodes that the wanted tensors depend on, in order."""
-    kept: list[Any] = []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            kept.insert(0, node)
-            wanted = wanted | set(node.input)
-    return kept
+def _edges(nodes: list[Any]) -> list[tuple[list[str], list[str]]]:
+    return [(list(node.input), list(node.output)) for node in nodes]
 
 
 def _macs(node: Any, tensors: Tensors) -> int:

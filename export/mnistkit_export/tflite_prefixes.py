@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mnistkit.formats.tflite_file import Operator, TfliteFile
-from mnistkit_export.prefixes import Cut
+from mnistkit_export.prefixes import Cut, computed_from, needed
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
@@ -14,10 +14,7 @@ def cut(content: bytes) -> Iterator[Cut]:
     """The file up to each of its operators. Operators that only read constants belong to those that use them."""
     file = TfliteFile.from_bytes(content)
     operators = file.operators()
-    computed = {file.input}
-    for operator in operators:
-        if computed & set(operator.inputs):
-            computed |= set(operator.outputs)
+    computed = computed_from(file.input, _edges(operators))
     for end, operator in enumerate(operators, 1):
         if computed & set(operator.inputs):
             layer = file.tensor_names[operator.outputs[0]].partition(".")[0]
@@ -31,7 +28,7 @@ def _prefix(content: bytes, end: int, computed: set[int]) -> bytes:
     used = {tensor for operator in operators[end:] for tensor in operator.inputs} | {file.output}
     last = operators[end - 1].outputs
     live = [t for operator in operators[: end - 1] for t in operator.outputs if t in used & computed and t not in last]
-    kept = _needed(operators, end, {*live, *last})
+    kept = needed([*live, *last], _edges(operators[:end]))
     graph.operators = [graph.operators[position] for position in kept]
     graph.outputs = np.array([*live, *last], np.int32)
     read = {tensor for position in kept for tensor in operators[position].inputs if tensor >= 0}
@@ -45,14 +42,8 @@ def _prefix(content: bytes, end: int, computed: set[int]) -> bytes:
     return file.to_bytes()
 
 
-def _needed(operators: list[Operator], end: int, wanted: set[int]) -> list[int]:
-    """The positions of the operators before `end` that the wanted tensors depend on."""
-    kept: list[int] = []
-    for position in reversed(range(end)):
-        if wanted & set(operators[position].outputs):
-            kept.insert(0, position)
-            wanted = wanted | set(operators[position].inputs)
-    return kept
+def _edges(operators: list[Operator]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    return [(operator.inputs, operator.outputs) for operator in operators]
 
 
 def _macs(file: TfliteFile, operator: Operator) -> int:

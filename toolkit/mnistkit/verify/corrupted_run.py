@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from mnistkit.bundle import Artifact, Bundle, EvaluationSet
 from mnistkit.core.errors import BundleError
-from mnistkit.core.interval import Interval
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data import corruptions
 from mnistkit.data.sampling import stratified_sample
@@ -15,6 +14,7 @@ from mnistkit.runtimes import Runtime
 from mnistkit.runtimes.inference import batch_size
 from mnistkit.runtimes.isolation import isolation
 from mnistkit.verify import paired
+from mnistkit.verify.parity import in_points
 from mnistkit.verify.predictions import run_each
 from mnistkit.verify.report import CorruptedParity
 
@@ -84,5 +84,5 @@ def _compare(rows: tuple[Row, ...], corruption: str) -> Iterator[CorruptedParity
             reference_accuracy=float(reference.mean()),
             accuracy=float(correct.mean()),
             difference=100 * (fixes - regressions) / len(correct),
-            interval=Interval(100 * shares.low, 100 * shares.high),
+            interval=in_points(shares),
         )

@@ -122,7 +122,7 @@ def compute_parity(
     invalid = invalid or limits.exceeded(max_difference, 100 * (ece - original_ece))
     brier = brier_score(probabilities, labels)
     images, share = len(labels), limits.margin / 100
-    interval = sequence or _in_points(paired.tango_interval(regressions, fixes, images))
+    interval = sequence or in_points(paired.tango_interval(regressions, fixes, images))
     p_value = None if sequence else paired.mcnemar(regressions, fixes)
     verdict, reason = _judge(interval, limits.margin, p_value, invalid)
     required_images = None
@@ -202,7 +202,8 @@ def _invalid_reason(source: str, probabilities: NDArray[np.float32]) -> str:
     return ""
 
 
-def _in_points(shares: Interval) -> Interval:
+def in_points(shares: Interval) -> Interval:
+    """An interval of shares in percentage points."""
     return Interval(100 * shares.low, 100 * shares.high)
 
 

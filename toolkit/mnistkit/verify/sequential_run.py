@@ -105,8 +105,7 @@ def _until_certain(
         seconds += part_seconds
         correct = probabilities.argmax(axis=1) == labels[part]
         regressions, fixes = (expected[part] & ~correct).sum(), (correct & ~expected[part]).sum()
-        shares = sequence.add(Counts(len(correct), int(regressions), int(fixes)))
-        interval = Interval(100 * shares.low, 100 * shares.high)
+        interval = parity.in_points(sequence.add(Counts(len(correct), int(regressions), int(fixes))))
         if interval.low > -margin or interval.high < -margin:
             break
     return np.concatenate(parts), interval, seconds
