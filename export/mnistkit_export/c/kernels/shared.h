@@ -1,0 +1,47 @@
+#define ALIGNED __attribute__((aligned(64)))
+#define SUMS (TILE / V * G)
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#define BIAS(bias, weights) ((bias) - OFFSET * (weights))
+#ifdef CHANNEL_ROWS
+#define READ(n) (((n) + 15) / 16 * 16)
+#define WEIGHTS_AT(w, c, words, rows) ((const int8_t *)(w) + (c) / 16 * 16 * (rows) + (c) % 16 * 16)
+#else
+#define READ(n) (n)
+#define WEIGHTS_AT(w, c, words, rows) ((const int8_t *)(w) + (c) / 16 * 16 * (words) + (c) % 16 * 4)
+#endif
+#if FLOAT_SCALE
+#define REQUANTIZATION(name, once, zero, low, high) {name##_bias, name##_scale, zero, low, high}
+#else
+#define REQUANTIZATION(name, once, zero, low, high) {name##_bias, name##_multiplier, name##_shift, once, zero, low, high}
+#endif
+#if WIDEN
+INLINE const input *widened(void *scratch, const act *from, int n) { widen((input *)scratch, from, n); return (const input *)scratch; }
+#else
+INLINE const input *widened(void *scratch, const act *from, int n) { (void)scratch; (void)n; return from; }
+#endif
+/* Pixels 0 to 255 as activations. */
+NOINLINE void copy_image(act *to, const uint8_t *from, int n)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4)
+        store_32(to + i, load_32(from + i) ^ (OFFSET ? 0 : (int32_t)0x80808080));
+    for (; i < n; i++)
+        to[i] = (act)(from[i] + OFFSET - 128);
+}
+/* n bytes of the value q */
+INLINE NO_CALLS void fill(act *to, int q, int n)
+{
+    const int32_t word = (int32_t)(0x01010101u * (uint8_t)(q + OFFSET));
+    for (int i = 0; i < n; i += 4)
+        store_32(to + i, word);
+}
+/* Copies rows of n bytes, each as whole words: what a row writes too much, the next overwrites. */
+INLINE void copy_runs(act *to, const act *from, int rows, int n, int stride)
+{
+    UNROLL(8)
+    for (int r = 0; r < rows; r++)
+        UNROLL(8)
+        for (int i = 0; i < n; i += 4)
+            store_32(to + r * n + i, load_32(from + r * stride + i));
+}

@@ -1,0 +1,48 @@
+"""How the sums of a convolution become activations: the scales in floating point and in fixed point."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistkit_export.c.fixed_point import fixed_point
+from mnistkit_export.c.kernel import array
+from mnistkit_export.c.network import Convolution, Depthwise, fail
+
+CHANNELS = 16  # arrays are filled up to a multiple, the channels of the widest vector
+LARGEST_SUM = 1 << 31
+
+
+def declare_requantization(layer: Convolution | Depthwise, weights: NDArray[np.int8]) -> str:
+    """The constant <layer>_requantization and its arrays; `weights` is [output channels, ...] as stored.
+
+    The zero point of the input goes into the bias. Raises ExportError if a sum may be too large.
+    """
+    source, output, name = layer.inputs[0], layer.output, layer.name
+    flat = weights.reshape(len(weights), -1).astype(np.int64)
+    sums, bias = flat.sum(axis=1), layer.bias.astype(np.int64)
+    # XNNPACK multiplies in this order in float32, TFLite in float64.
+    scales = np.float32(source.scale) * layer.weight_scales / np.float32(output.scale)
+    largest = np.abs(flat).sum(axis=1) * 255 + np.abs(bias)
+    if (largest * np.maximum(scales, 1) >= LARGEST_SUM).any():
+        raise fail(name, "its sums may not fit in 32 bits")
+    fixed = [fixed_point(source.scale * float(scale) / output.scale) for scale in layer.weight_scales]
+    filler = ["0"] * (-len(weights) % CHANNELS)
+    once = int(isinstance(layer, Convolution) and layer.dense)
+    biases = [f"BIAS({b - source.zero * s}, {s})" for b, s in zip(bias, sums, strict=True)]
+    limits = f"{output.zero}, {layer.limits.low}, {layer.limits.high}"
+    parts = [
+        array("int32_t", f"{name}_bias", biases + filler),
+        "#if FLOAT_SCALE\n",
+        array("float", f"{name}_scale", [float_text(scale) for scale in scales] + filler),
+        "#else\n",
+        array("int32_t", f"{name}_multiplier", [str(multiplier) for multiplier, _ in fixed] + filler),
+        array("int32_t", f"{name}_shift", [str(shift) for _, shift in fixed] + filler),
+        "#endif\n",
+        f"static const requantization {name}_requantization = REQUANTIZATION({name}, {once}, {limits});\n",
+    ]
+    return "".join(parts)
+
+
+def float_text(value: float | np.float32) -> str:
+    """A float32 as a C constant: nine digits give it back exactly."""
+    text = f"{float(value):.9g}"
+    return f"{text}f" if set(text) & set(".e") else f"{text}.0f"
