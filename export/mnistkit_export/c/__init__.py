@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mnistkit.formats.tflite_file import TfliteFile
+from mnistkit_export.c.background import skip_blank
 from mnistkit_export.c.fuse import fuse
 from mnistkit_export.c.reader import Reader
 from mnistkit_export.c.source import write
@@ -50,12 +54,17 @@ class GeneratedCode:
     header: str
 
 
-def generate(model: TfliteFile, comment: str) -> GeneratedCode:
+def generate(model: TfliteFile, comment: str, images: NDArray[np.uint8] | None = None) -> GeneratedCode:
     """The C source and header of an int8 network; `comment` is the text of the head comment.
+
+    `images` [N, height, width, channels] are like those that will be classified: if they are mostly background, the
+    code skips blank inputs. None: it never does.
 
     Raises ExportError, naming the layer, if the network has an operator or a shape that cannot be generated.
     """
     network = fuse(Reader(model).network())
+    if images is not None:
+        network = skip_blank(network, images)
     source = write(network)
     height, width, channels = network.input.shape
     header = HEADER.format(

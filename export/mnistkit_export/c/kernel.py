@@ -16,6 +16,7 @@ class Tile:
 
     pixels: int
     pooled: bool
+    positions: bool = False  # a list says which positions of the kernel are not blank
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Kernel:
     function: str
     scratch: int = 0  # bytes of memory while it runs
     tiles: frozenset[Tile] = frozenset()
+    marks: str | None = None  # a further buffer, with the pixels that are drawn
 
 
 @singledispatch

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit_export.c.fixed_point import fixed_point, multiply_by_quantized_multiplier
+from mnistkit_export.c.fixed_point import fixed_point, multiply_rounded_twice
 from mnistkit_export.c.network import HIGHEST, LOWEST, Lookup
 
 STORED = np.arange(LOWEST, HIGHEST + 1)
@@ -34,7 +34,7 @@ def _rescaled(layer: Lookup) -> Tables:
     six = output.zero + round_half_away(float(np.float32(6) / np.float32(output.scale)))
     high = min(six, HIGHEST) if layer.kind == "relu6" else HIGHEST
     multiplier, shift = fixed_point(source.scale / output.scale)
-    exact = [multiply_by_quantized_multiplier(int(q) - source.zero, multiplier, shift) + output.zero for q in STORED]
+    exact = [multiply_rounded_twice(int(q) - source.zero, multiplier, shift) + output.zero for q in STORED]
     scale = int(np.rint(256 * (np.float32(source.scale) / np.float32(output.scale))))
     rounded = [((int(q) - source.zero) * scale + 128 >> 8) + output.zero for q in STORED]
     return Tables(*(np.clip(values, low, high).astype(np.int8) for values in (rounded, exact)))

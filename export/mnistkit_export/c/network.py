@@ -62,8 +62,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Background:
+    """A pixel where nothing is drawn: its stored values, with the rounding of XNNPACK and of the reference kernels."""
+
+    float_scale: NDArray[np.int8]  # [channels]
+    fixed_point: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Convolution(Layer):
-    """A convolution or dense layer, with the maximum of each 2 × 2 outputs if `pooled`."""
+    """A convolution or dense layer, with the maximum of each 2 × 2 outputs if `pooled`.
+
+    With a background, the layer does less where its input is blank. The first such layer copies its blank output where
+    the whole input is blank; the next one adds a constant for each position of its kernel that is blank.
+    """
 
     window: Window
     weights: NDArray[np.int8]  # [output channels, height, width, input channels]
@@ -72,6 +84,8 @@ class Convolution(Layer):
     limits: Limits
     dense: bool = False
     pooled: bool = False
+    background: Background | None = None  # of the input
+    blank_output: Background | None = None  # of the output, in the first layer with a background
 
     @property
     def macs(self) -> int:

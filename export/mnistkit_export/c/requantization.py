@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit_export.c.fixed_point import fixed_point
+from mnistkit_export.c.fixed_point import fixed_point, multiply_rounded_once, multiply_rounded_twice
 from mnistkit_export.c.kernel import array
-from mnistkit_export.c.network import Convolution, Depthwise, fail
+from mnistkit_export.c.network import Background, Convolution, Depthwise, fail
 
 CHANNELS = 16  # arrays are filled up to a multiple, the channels of the widest vector
 LARGEST_SUM = 1 << 31
@@ -19,8 +19,7 @@ def declare_requantization(layer: Convolution | Depthwise, weights: NDArray[np.i
     source, output, name = layer.inputs[0], layer.output, layer.name
     flat = weights.reshape(len(weights), -1).astype(np.int64)
     sums, bias = flat.sum(axis=1), layer.bias.astype(np.int64)
-    # XNNPACK multiplies in this order in float32, TFLite in float64.
-    scales = np.float32(source.scale) * layer.weight_scales / np.float32(output.scale)
+    scales = _scales(layer)
     largest = np.abs(flat).sum(axis=1) * 255 + np.abs(bias)
     if (largest * np.maximum(scales, 1) >= LARGEST_SUM).any():
         raise fail(name, "its sums may not fit in 32 bits")
@@ -40,6 +39,28 @@ def declare_requantization(layer: Convolution | Depthwise, weights: NDArray[np.i
         f"static const requantization {name}_requantization = REQUANTIZATION({name}, {once}, {limits});\n",
     ]
     return "".join(parts)
+
+
+def requantize(layer: Convolution, sums: NDArray[np.int64]) -> Background:
+    """The outputs for sums [output channels] of weights and stored inputs, in both roundings."""
+    source, output = layer.inputs[0], layer.output
+    flat = layer.weights.reshape(len(layer.weights), -1).astype(np.int64).sum(axis=1)
+    values = sums + layer.bias - source.zero * flat
+    in_float = np.rint(values.astype(np.float32) * _scales(layer)).astype(np.int64)
+    multiply = multiply_rounded_once if layer.dense else multiply_rounded_twice
+    fixed = (fixed_point(source.scale * float(scale) / output.scale) for scale in layer.weight_scales)
+    in_fixed = np.array([multiply(int(value), *scale) for value, scale in zip(values, fixed, strict=True)])
+    limits = layer.limits
+    results = (np.clip(rounded + output.zero, limits.low, limits.high) for rounded in (in_float, in_fixed))
+    return Background(*(result.astype(np.int8) for result in results))
+
+
+def _scales(layer: Convolution | Depthwise) -> NDArray[np.float32]:
+    """The scale of each output channel; XNNPACK multiplies in this order in float32, TFLite in float64."""
+    scales: NDArray[np.float32] = (
+        np.float32(layer.inputs[0].scale) * layer.weight_scales / np.float32(layer.output.scale)
+    )
+    return scales
 
 
 def float_text(value: float | np.float32) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from mnistkit_export.c import convolution, copies, depthwise, elementwise, pooling, softmax  # noqa: F401  # kernels
+from mnistkit_export.c.blank import DRAWN_BYTES
 from mnistkit_export.c.kernel import Kernel, generate, indent
 from mnistkit_export.c.memory import ALIGNMENT, Buffer, Memory, View, allocate, is_view, place
 from mnistkit_export.c.network import Network, Slice
@@ -50,13 +51,14 @@ def write(network: Network) -> Source:
     """The source of a network."""
     memory = allocate(network)
     steps = _steps(network, memory)
-    offsets, arena = place([*memory.buffers.values(), *(step.scratch for step in steps if step.scratch.size)])
+    scratch = [step.scratch for step in steps if step.scratch.size]
+    offsets, arena = place([*memory.buffers.values(), *scratch, *_marks(steps)])
     sets = {name: _read(name).rstrip() for name in ("scalar", "avx512vnni", "avx2", "helium", "neon")}
     parts = [
         '#include "model.int8.h"\n',
         _read("common"),
         INSTRUCTION_SETS.format(**sets),
-        *(_read(name) for name in ("shared", "layers", "softmax")),
+        *(_read(name) for name in ("shared", "layers", "softmax", "blank")),
         order_macros(),
         declare(frozenset(tile for step in steps for tile in step.kernel.tiles)),
         *(_layer(number, step.kernel) for number, step in enumerate(steps, 1)),
@@ -77,6 +79,15 @@ def _steps(network: Network, memory: Memory) -> list[Step]:
     return steps
 
 
+def _marks(steps: list[Step]) -> list[Buffer]:
+    """The buffers with the pixels that are drawn, from the step that writes one to the last that reads it."""
+    uses: dict[str, list[int]] = {}
+    for step in steps:
+        if step.kernel.marks:
+            uses.setdefault(step.kernel.marks, []).append(step.scratch.first)
+    return [Buffer(name, DRAWN_BYTES, 0, False, steps[0], steps[-1]) for name, steps in uses.items()]
+
+
 def _layer(number: int, kernel: Kernel) -> str:
     return f"/* Layer {number}, {kernel.name}: {kernel.comment} */\n{kernel.constants}{kernel.function}"
 
@@ -88,7 +99,7 @@ def _predict(network: Network, memory: Memory, steps: list[Step], offsets: dict[
         *_copy_image(network, memory.views[network.input], memory, offsets),
     ]
     for step in steps:
-        names = [*step.inputs, step.output, step.scratch.name]
+        names = [*step.inputs, step.output, step.scratch.name, *([step.kernel.marks] if step.kernel.marks else [])]
         arguments = ", ".join(f"memory + {offsets.get(name, 0)}" for name in names)
         lines += [*_fill_border(memory.buffers[step.output], offsets), f"{step.kernel.name}({arguments});"]
     lines += _read_result(network, memory.views[network.output], offsets)
@@ -99,7 +110,7 @@ def _copy_image(network: Network, view: View, memory: Memory, offsets: dict[str,
     """The lines that store the image as activations."""
     height, width, channels = network.input.shape
     start, row = offsets[view.buffer] + view.start, width * channels
-    if view.contiguous:
+    if view.contiguous and not memory.buffers[view.buffer].has_border:
         return [f"copy_image(memory + {start}, image, {height * row});"]
     return [
         *_fill_border(memory.buffers[view.buffer], offsets),

@@ -12,7 +12,7 @@
 #else
 #define FLOAT_SCALE 1
 #endif
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__ARM_ARCH_8A_CORTEX_A53)
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-schedule-insns", "no-tree-pre", "no-predictive-commoning", "no-tree-loop-distribute-patterns")
 #endif
 #if defined(__clang__)
@@ -50,16 +50,17 @@ typedef struct {
 } requantization;
 INLINE int32_t load_32(const void *p) { int32_t v; COPY(&v, p, 4); return v; }
 INLINE int64_t load_64(const void *p) { int64_t v; COPY(&v, p, 8); return v; }
+INLINE void store_64(void *p, int64_t v) { COPY(p, &v, 8); }
 INLINE void store_32(void *p, int32_t v) { COPY(p, &v, 4); }
 /* (x * 2^left * multiplier) / 2^31 rounded, then / 2^right rounded with halves away from zero */
-INLINE int32_t multiply_twice_rounded(int32_t x, int32_t multiplier, int shift)
+INLINE int32_t multiply_rounded_twice(int32_t x, int32_t multiplier, int shift)
 {
     const int left = shift > 0 ? shift : 0, right = shift > 0 ? 0 : -shift;
     const int32_t high = (int32_t)(((int64_t)(int32_t)((uint32_t)x << left) * multiplier + (1 << 30)) >> 31);
     const int32_t mask = (int32_t)((1u << right) - 1), rest = high & mask, half = (mask >> 1) + (high < 0);
     return (high >> right) + (rest > half);
 }
-INLINE int32_t multiply_once_rounded(int32_t x, int32_t multiplier, int shift)
+INLINE int32_t multiply_rounded_once(int32_t x, int32_t multiplier, int shift)
 {
     return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << (30 - shift))) >> (31 - shift));
 }
@@ -75,6 +76,6 @@ INLINE int32_t requantize_one(int32_t a, const requantization *q, int c) { retur
 #else
 INLINE int32_t requantize_one(int32_t a, const requantization *q, int c)
 {
-    return q->round_once ? multiply_once_rounded(a, q->multiplier[c], q->shift[c]) : multiply_twice_rounded(a, q->multiplier[c], q->shift[c]);
+    return q->round_once ? multiply_rounded_once(a, q->multiplier[c], q->shift[c]) : multiply_rounded_twice(a, q->multiplier[c], q->shift[c]);
 }
 #endif

@@ -16,7 +16,7 @@ typedef int8x16_t weights;
 #define WIDEN 0
 #define STEPS STEP(0)
 #define WEIGHT_STEP 256
-#define UNROLLED 1
+#define UNROLLED 4
 #define PEEL 0
 #define START(bias, n) *(bias)
 #define LOAD_BLOCK(x, p)

@@ -103,9 +103,9 @@ typedef struct {
 } addition;
 INLINE int32_t sum_of_two(int32_t a, int32_t b, const addition *s)
 {
-    const int32_t x = multiply_twice_rounded((a - s->zero_a) * (1 << 20), s->scale_a, s->shift_a);
-    const int32_t y = multiply_twice_rounded((b - s->zero_b) * (1 << 20), s->scale_b, s->shift_b);
-    return multiply_twice_rounded(x + y, s->scale, s->shift);
+    const int32_t x = multiply_rounded_twice((a - s->zero_a) * (1 << 20), s->scale_a, s->shift_a);
+    const int32_t y = multiply_rounded_twice((b - s->zero_b) * (1 << 20), s->scale_b, s->shift_b);
+    return multiply_rounded_twice(x + y, s->scale, s->shift);
 }
 INLINE void mean(const act *from, int rows, int columns, int row, int pixel, int32_t zero, act *to, int channels, int32_t multiplier, int shift, int32_t to_zero)
 {
@@ -114,7 +114,7 @@ INLINE void mean(const act *from, int rows, int columns, int row, int pixel, int
         for (int r = 0; r < rows; r++)
             for (int k = 0; k < columns; k++)
                 sum += from[r * row + k * pixel + c];
-        sum = multiply_twice_rounded(sum, multiplier, shift);
+        sum = multiply_rounded_twice(sum, multiplier, shift);
         to[c] = clamp(sum + to_zero, -128, 127);
     }
 }

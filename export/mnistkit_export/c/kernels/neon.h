@@ -10,12 +10,12 @@ typedef int8x16_t weights;
 #define V 4
 #define BLOCK 16
 #define WIDEN 0
+#ifdef __ARM_FEATURE_DOTPROD
+#define G 1
 #define LOAD_WEIGHTS_1(w, next) w##0 = vld1q_s8(w)
 #define LOAD_WEIGHTS_2(w, next) do { int8x16x2_t w_ = vld1q_s8_x2(w); w##0 = w_.val[0]; w##1 = w_.val[1]; } while (0)
 #define LOAD_WEIGHTS_3(w, next) do { int8x16x3_t w_ = vld1q_s8_x3(w); w##0 = w_.val[0]; w##1 = w_.val[1]; w##2 = w_.val[2]; } while (0)
 #define LOAD_WEIGHTS_4(w, next) do { int8x16x4_t w_ = vld1q_s8_x4(w); w##0 = w_.val[0]; w##1 = w_.val[1]; w##2 = w_.val[2]; w##3 = w_.val[3]; } while (0)
-#ifdef __ARM_FEATURE_DOTPROD
-#define G 1
 #define TILE 16
 #define LOAD_BLOCK(x, p) x = vld1q_s8(p)
 #define LOAD_STEP(x, p)
@@ -31,6 +31,7 @@ INLINE vec reduce(const sum *a) { return *a; }
 #define CHANNEL_ROWS 1
 #define G 4
 #define TILE 4
+#define LOAD_WEIGHTS_4(w, next) w##0 = vld1q_s8(w); w##1 = vld1q_s8(w + 16); w##2 = vld1q_s8(w + 32); w##3 = vld1q_s8(w + 48)
 #define LOAD_BLOCK(x, p)
 #define LOAD_STEP(x, p) x = vld1q_s8(p)
 #define WEIGHT_STEP 256
@@ -38,9 +39,17 @@ INLINE vec reduce(const sum *a) { return *a; }
 #define LANES 1
 #define PEEL 1
 #define START(bias, n) vdupq_n_s32(0)
-#define FIRST_DOT(a, x, lane, w) a = vpaddlq_s16(vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x))
 #define STEPS STEP(0)
-#define DOT(a, x, lane, w) a = vpadalq_s16(a, vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x))
+/* Four sums side by side, and in this order: Cortex-A53 starts instructions in order, and would wait for each product. */
+#define PRODUCTS_4(x) \
+    int16x8_t t0 = vmull_s8(vget_low_s8(w0), vget_low_s8(x)), t1 = vmull_s8(vget_low_s8(w1), vget_low_s8(x)), \
+              t2 = vmull_s8(vget_low_s8(w2), vget_low_s8(x)), t3 = vmull_s8(vget_low_s8(w3), vget_low_s8(x)); \
+    __asm__("" : "+w"(t0), "+w"(t1), "+w"(t2), "+w"(t3)); \
+    t0 = vmlal_high_s8(t0, w0, x); t1 = vmlal_high_s8(t1, w1, x); t2 = vmlal_high_s8(t2, w2, x); t3 = vmlal_high_s8(t3, w3, x)
+#define DOTS_4(x, lane, a, b, c, d) do { PRODUCTS_4(x); \
+    a = vpadalq_s16(a, t0); b = vpadalq_s16(b, t1); c = vpadalq_s16(c, t2); d = vpadalq_s16(d, t3); } while (0)
+#define FIRST_DOTS_4(x, lane, a, b, c, d) do { PRODUCTS_4(x); \
+    a = vpaddlq_s16(t0); b = vpaddlq_s16(t1); c = vpaddlq_s16(t2); d = vpaddlq_s16(t3); } while (0)
 INLINE vec reduce(const sum *a) { return vpaddq_s32(vpaddq_s32(a[0], a[1]), vpaddq_s32(a[2], a[3])); }
 #endif
 INLINE vec vec_max(vec a, vec b) { return vmaxq_s32(a, b); }

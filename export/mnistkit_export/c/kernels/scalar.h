@@ -30,7 +30,13 @@ INLINE pairs unpack(int32_t w)
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(p.odd) : "r"(w));
     return p;
 }
-#define LOAD_STEP(x, p) do { x.even = load_32(p); x.odd = load_32((p) + 2); } while (0)
+INLINE pairs load_pairs(const int16_t *p)
+{
+    pairs x;
+    COPY(&x, __builtin_assume_aligned(p, 8), 8); /* one instruction */
+    return x;
+}
+#define LOAD_STEP(x, p) x = load_pairs(p)
 #define LOAD_WEIGHTS_1(w, next) w##0 = unpack(load_32(w))
 #define DOT(a, x, lane, w) a = __smlad((int16x2_t)x.even, (int16x2_t)w.even, a), a = __smlad((int16x2_t)x.odd, (int16x2_t)w.odd, a)
 INLINE void widen(int16_t *to, const int8_t *from, int n)

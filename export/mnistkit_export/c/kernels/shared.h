@@ -1,8 +1,19 @@
+#ifndef DOTS_1
+#define DOTS_1(x, lane, a) DOT(a, x, lane, w0)
+#define DOTS_2(x, lane, a, b) DOT(a, x, lane, w0); DOT(b, x, lane, w1)
+#define DOTS_3(x, lane, a, b, c) DOTS_2(x, lane, a, b); DOT(c, x, lane, w2)
+#endif
+#ifndef DOTS_4
+#define DOTS_4(x, lane, a, b, c, d) DOTS_3(x, lane, a, b, c); DOT(d, x, lane, w3)
+#endif
+#define FIRST_DOTS_2(x, lane, a, b) FIRST_DOT(a, x, lane, w0); FIRST_DOT(b, x, lane, w1)
 #define ALIGNED __attribute__((aligned(64)))
 #define SUMS (TILE / V * G)
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define BIAS(bias, weights) ((bias) - OFFSET * (weights))
+#define BLANK(sum, weights) ((sum) + OFFSET * (weights))
+#define STORED(q) ((act)((q) + OFFSET))
 #ifdef CHANNEL_ROWS
 #define READ(n) (((n) + 15) / 16 * 16)
 #define WEIGHTS_AT(w, c, words, rows) ((const int8_t *)(w) + (c) / 16 * 16 * (rows) + (c) % 16 * 16)
@@ -24,8 +35,8 @@ INLINE const input *widened(void *scratch, const act *from, int n) { (void)scrat
 NOINLINE void copy_image(act *to, const uint8_t *from, int n)
 {
     int i = 0;
-    for (; i + 4 <= n; i += 4)
-        store_32(to + i, load_32(from + i) ^ (OFFSET ? 0 : (int32_t)0x80808080));
+    for (; i + 8 <= n; i += 8)
+        store_64(to + i, load_64(from + i) ^ (OFFSET ? 0 : (int64_t)0x8080808080808080));
     for (; i < n; i++)
         to[i] = (act)(from[i] + OFFSET - 128);
 }
