@@ -1,7 +1,7 @@
 """Blank pixels: drawings are mostly background, and what the background adds to sums is constant.
 
-The first convolution copies a constant pixel wherever all its inputs are background; the second leaves out the positions
-of its kernel that are blank for all pixels of a tile. The results are equal.
+The first convolution copies a constant pixel wherever all its inputs are background; the second leaves out the
+positions of its kernel that are blank for all pixels of a tile. The results are equal.
 """
 
 from dataclasses import replace
@@ -82,7 +82,7 @@ def _second_convolution(network: Network, first: Convolution) -> Convolution | N
 def _saved(first: Convolution, second: Convolution | None, drawn: NDArray[np.bool_]) -> float:
     """The mean number of multiplications that are saved for an image, less what the decisions take."""
     pixels = _windows(drawn[..., 0], first)
-    saved = first.macs * float(1 - pixels.mean()) - DECISION * pixels[0].size
+    saved: float = first.macs * float(1 - pixels.mean()) - DECISION * pixels[0].size
     if second is None:
         return saved
     height, width = second.window.kernel
@@ -90,7 +90,8 @@ def _saved(first: Convolution, second: Convolution | None, drawn: NDArray[np.boo
     starts = [start + n * size for start, count, size in spans(second.output.shape[1]) for n in range(count)]
     live = [_windows(pixels[:, y:, x:], position) for y in range(height) for x in range(width)]
     tiles = live if second.pooled else [np.logical_or.reduceat(one, starts, axis=2) for one in live]
-    return saved + second.macs * float(1 - np.mean(tiles)) - DECISION * len(tiles) * tiles[0][0].size
+    decisions: int = len(tiles) * tiles[0][0].size
+    return saved + second.macs * float(1 - np.mean(tiles)) - DECISION * decisions
 
 
 def _windows(drawn: NDArray[np.bool_], layer: Convolution) -> NDArray[np.bool_]:

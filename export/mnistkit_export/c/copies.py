@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mnistkit_export.c.kernel import PARAMETERS, Kernel, each_pixel, generate, indent, pixel_at, plus, shape_text
 from mnistkit_export.c.memory import View
-from mnistkit_export.c.network import Activation, Concatenation, Flatten, Layer, Pad, Slice
+from mnistkit_export.c.network import Concatenation, Flatten, Layer, Pad, Slice
 
 
 @generate.register
@@ -17,7 +17,7 @@ def _(layer: Concatenation, sources: Sequence[View], target: View) -> Kernel:
             target, f"copy_bytes({plus('to', channel)}, {pixel_at(f'in{number}', source)}, {channels});"
         )
         channel += channels
-    return _kernel(layer, "concatenation", lines, target, f"{parameters}, act *out, act *scratch")
+    return _kernel(layer, "concatenation", lines, f"{parameters}, act *out, act *scratch")
 
 
 @generate.register
@@ -25,11 +25,8 @@ def _(layer: Pad, sources: Sequence[View], target: View) -> Kernel:
     (source,) = sources
     top, _, left, _ = layer.padding
     moved = View(target.buffer, target.at(top, left), target.row, target.pixel, source.shape)
-    lines = [
-        f"fill(out, {layer.output.zero}, {target.row * target.shape[0]});",
-        *each_pixel(moved, f"copy_bytes(to, {pixel_at('in', source)}, {source.shape[2]});"),
-    ]
-    return _kernel(layer, "padding", lines, target)
+    lines = each_pixel(moved, f"copy_bytes(to, {pixel_at('in', source)}, {source.shape[2]});")
+    return _kernel(layer, "padding", lines)
 
 
 @generate.register
@@ -41,7 +38,7 @@ def _(layer: Slice, sources: Sequence[View], target: View) -> Kernel:
     pixel = f"{plus('in', start)} + y * {step_y * source.row} + x * {step_x * source.pixel}"
     channels = layer.output.shape[2]
     lines = each_pixel(target, f"for (int c = 0; c < {channels}; c++)", f"    to[c] = ({pixel})[c * {step_channel}];")
-    return _kernel(layer, "slice", lines, target)
+    return _kernel(layer, "slice", lines)
 
 
 @generate.register
@@ -50,16 +47,10 @@ def _(layer: Flatten, sources: Sequence[View], target: View) -> Kernel:
     height, width, channels = source.shape
     flat = View(target.buffer, target.start, width * channels, channels, (height, width, channels))
     lines = each_pixel(flat, f"copy_bytes(to, {pixel_at('in', source)}, {channels});")
-    return _kernel(layer, "flatten", lines, target)
+    return _kernel(layer, "flatten", lines)
 
 
-def _kernel(layer: Layer, kind: str, lines: list[str], target: View, parameters: str = PARAMETERS) -> Kernel:
-    first = [f"fill(out, 0, {target.row * target.shape[0]});"] if _has_filler(layer.output, target) else []
+def _kernel(layer: Layer, kind: str, lines: list[str], parameters: str = PARAMETERS) -> Kernel:
     comment = f"{kind}, {' and '.join(map(shape_text, layer.inputs))} -> {shape_text(layer.output)}"
-    body = indent(["(void)scratch;", *first, *lines])
+    body = indent(["(void)scratch;", *lines])
     return Kernel(layer.name, comment, "", f"NOINLINE void {layer.name}({parameters})\n{{\n{body}\n}}\n")
-
-
-def _has_filler(activation: Activation, view: View) -> bool:
-    """Whether pixels have bytes after their channels, which convolutions multiply by zero."""
-    return view.pixel != activation.shape[2]

@@ -42,17 +42,21 @@ def _(layer: Mean, sources: Sequence[View], target: View) -> Kernel:
     (source,) = sources
     height, width, _ = source.shape
     count, (activation,), output = height * width, layer.inputs, layer.output
-    scale = np.float32(activation.scale) / (np.float32(output.scale) * np.float32(count))
+    # XNNPACK keeps the zero points out of the integer sum.
+    ratio = np.float32(activation.scale) / np.float32(output.scale)
+    scale = ratio * (np.float32(1) / np.float32(count))
+    bias = np.float32(output.zero) - np.float32(activation.zero) * ratio
     multiplier, shift = fixed_point(activation.scale / output.scale)
     fold = min(count.bit_length() - 1, 31 + shift)  # the division by the count, in the multiplier
     multiplier, shift = (multiplier << fold) // count, shift - fold
-    call = f"mean({plus('in', source.start)}, {height}, {width}, {source.row}, {source.pixel}, {activation.zero}, "
+    image = f"{plus('in', source.start)}, {height}, {width}, {source.row}, {source.pixel}"
+    result = f"{plus('out', target.start)}, {target.pixel}"
     body = [
         "(void)scratch;",
         "#if FLOAT_SCALE",
-        f"{call}{plus('out', target.start)}, {target.pixel}, {float_text(scale)}, {output.zero});",
+        f"mean({image}, {result}, {float_text(scale)}, {float_text(bias)});",
         "#else",
-        f"{call}{plus('out', target.start)}, {target.pixel}, {multiplier}, {shift}, {output.zero});",
+        f"mean({image}, {result}, {activation.zero}, {multiplier}, {shift}, {output.zero});",
         "#endif",
     ]
     return _kernel(layer, "mean", "", PARAMETERS, body)

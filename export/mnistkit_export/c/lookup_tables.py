@@ -24,7 +24,18 @@ def tables(layer: Lookup) -> Tables:
     """The tables of a layer."""
     if layer.kind == "logistic":
         return _logistic(layer)
-    return _rescaled(layer)
+    return _multiplied(layer) if layer.kind == "mul" else _rescaled(layer)
+
+
+def _multiplied(layer: Lookup) -> Tables:
+    """The product with a constant."""
+    source, output = layer.inputs[0], layer.output
+    products = (STORED - source.zero) * layer.factor
+    scale = np.float32(source.scale) * np.float32(layer.factor_scale) / np.float32(output.scale)
+    in_float = np.rint(products.astype(np.float32) * scale).astype(np.int64) + output.zero
+    multiplier, shift = fixed_point(source.scale * layer.factor_scale / output.scale)
+    in_fixed = [multiply_rounded_twice(int(value), multiplier, shift) + output.zero for value in products]
+    return Tables(*(np.clip(values, LOWEST, HIGHEST).astype(np.int8) for values in (in_float, in_fixed)))
 
 
 def _rescaled(layer: Lookup) -> Tables:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mnistkit_export.c.fuse import consumers
-from mnistkit_export.c.network import Activation, Convolution, Depthwise, Network, Slice
+from mnistkit_export.c.network import Activation, Concatenation, Convolution, Depthwise, Flatten, Network, Pad, Slice
 
 ALIGNMENT = 64  # bytes, the width of the widest vector
 SLACK = 32  # bytes after a buffer that vector instructions may read or write
@@ -43,7 +43,7 @@ class Buffer:
     name: str
     size: int
     zero: int  # value of the border
-    has_border: bool
+    filled: bool  # with `zero` before it is written, for borders and for what pixels have after their channels
     first: int
     last: int
 
@@ -59,14 +59,17 @@ class Memory:
 def allocate(network: Network) -> Memory:
     """Decide on the views and buffers of a network's activations."""
     memory = Memory({}, {})
-    _add(memory, network, network.input, network.input.shape[2], 0)
+    _add(memory, network, network.input, network.input.shape[2], 0, fill=False)
     for step, layer in enumerate(network.layers, 1):
         if isinstance(layer, Slice) and is_view(network, layer):
             base = memory.views[layer.inputs[0]]
             start = base.at(*layer.begin[:2])
             memory.views[layer.output] = View(base.buffer, start, base.row, base.pixel, layer.output.shape)
         else:
-            _add(memory, network, layer.output, -(-layer.output.shape[2] // 4) * 4, step)
+            pixel = -(-layer.output.shape[2] // 4) * 4
+            copies = isinstance(layer, Concatenation | Flatten | Pad | Slice)
+            fill = isinstance(layer, Pad) or (copies and pixel != layer.output.shape[2])
+            _add(memory, network, layer.output, pixel, step, fill=fill)
         for activation in layer.inputs:
             name = memory.views[activation].buffer
             memory.buffers[name] = replace(memory.buffers[name], last=step)
@@ -89,13 +92,13 @@ def _border(network: Network, activation: Activation) -> Border:
     return top, bottom, left, right
 
 
-def _add(memory: Memory, network: Network, activation: Activation, pixel: int, step: int) -> None:
+def _add(memory: Memory, network: Network, activation: Activation, pixel: int, step: int, *, fill: bool) -> None:
     """Give an activation a buffer of its own, of `pixel` bytes a pixel."""
     top, bottom, left, right = border = _border(network, activation)
     height, width, _ = activation.shape
     row = (left + width + right) * pixel
     size = (top + height + bottom) * row
-    memory.buffers[activation.name] = Buffer(activation.name, size, activation.zero, any(border), step, step)
+    memory.buffers[activation.name] = Buffer(activation.name, size, activation.zero, fill or any(border), step, step)
     memory.views[activation] = View(activation.name, top * row + left * pixel, row, pixel, activation.shape)
 
 

@@ -158,9 +158,11 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Lookup(Layer):
-    """A function of one value: rectification, the logistic function, another scale."""
+    """A function of one value: rectification, the logistic function, another scale, a product with a constant."""
 
-    kind: str  # "relu", "relu6", "logistic" or "quantize"
+    kind: str  # "relu", "relu6", "logistic", "quantize" or "mul"
+    factor: int = 1  # of "mul": the stored constant less its zero point
+    factor_scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,12 @@ class Reader:
             "MAX_POOL_2D": self._pool,
             "AVERAGE_POOL_2D": self._pool,
             "MEAN": self._mean,
+            "REDUCE_MAX": self._reduce_max,
             "RELU": self._lookup,
             "RELU6": self._lookup,
             "LOGISTIC": self._lookup,
             "ADD": self._add,
+            "MUL": self._multiplication,
             "CONCATENATION": self._concatenation,
             "RESHAPE": self._reshape,
             "SOFTMAX": self._softmax,
@@ -209,12 +211,23 @@ class Reader:
         self._append(Pool(output.name, (source,), output, kind, window, self._limits(options, output)))
 
     def _mean(self, operator: Operator, _: Any) -> None:
+        source, output = self._over_image(operator)
+        self._append(Mean(output.name, (source,), output))
+
+    def _reduce_max(self, operator: Operator, _: Any) -> None:
+        source, output = self._over_image(operator)
+        if (source.scale, source.zero) != (output.scale, output.zero):
+            raise fail(output.name, "its output has another scale than its input")
+        self._append(Pool(output.name, (source,), output, "max", Window(source.shape[:2]), Limits()))
+
+    def _over_image(self, operator: Operator) -> tuple[Activation, Activation]:
+        """The input and output of an operator over height and width."""
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])
         axes = self._constant(operator.inputs[1])
         rank = len(self._graph.tensors[operator.inputs[0]].shape)
         if axes is None or rank != 4 or sorted(int(axis) % rank for axis in axes.ravel()) != [1, 2]:
-            raise fail(output.name, "it is a mean over other axes than height and width")
-        self._append(Mean(output.name, (source,), output))
+            raise fail(output.name, "it is over other axes than height and width")
+        return source, output
 
     def _add(self, operator: Operator, options: Any) -> None:
         sources = tuple(self._activation(index) for index in operator.inputs)
@@ -234,6 +247,17 @@ class Reader:
     def _lookup(self, operator: Operator, _: Any) -> None:
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])
         self._append(Lookup(output.name, (source,), output, operator.kind.lower()))
+
+    def _multiplication(self, operator: Operator, options: Any) -> None:
+        """The product with a scalar, as a layer that rescales its input leaves it."""
+        source, constant = sorted(operator.inputs, key=lambda index: index not in self._activations)
+        output, values = self._new_activation(operator.outputs[0]), self._constant(constant)
+        if values is None or values.size != 1 or values.dtype != np.int8 or options.fusedActivationFunction:
+            raise fail(output.name, "it is a product of activations")
+        quantization = self._graph.tensors[constant].quantization
+        factor = int(values.ravel()[0]) - int(quantization.zeroPoint[0])
+        inputs, scale = (self._activation(source),), float(quantization.scale[0])
+        self._append(Lookup(output.name, inputs, output, "mul", factor, scale))
 
     def _reshape(self, operator: Operator, _: Any) -> None:
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])

@@ -101,7 +101,7 @@ def _predict(network: Network, memory: Memory, steps: list[Step], offsets: dict[
     for step in steps:
         names = [*step.inputs, step.output, step.scratch.name, *([step.kernel.marks] if step.kernel.marks else [])]
         arguments = ", ".join(f"memory + {offsets.get(name, 0)}" for name in names)
-        lines += [*_fill_border(memory.buffers[step.output], offsets), f"{step.kernel.name}({arguments});"]
+        lines += [*_fill(memory.buffers[step.output], offsets), f"{step.kernel.name}({arguments});"]
     lines += _read_result(network, memory.views[network.output], offsets)
     return f"int model_predict(const uint8_t *image, float *probabilities, void *arena)\n{{\n{indent(lines)}\n}}\n"
 
@@ -110,17 +110,17 @@ def _copy_image(network: Network, view: View, memory: Memory, offsets: dict[str,
     """The lines that store the image as activations."""
     height, width, channels = network.input.shape
     start, row = offsets[view.buffer] + view.start, width * channels
-    if view.contiguous and not memory.buffers[view.buffer].has_border:
+    if view.contiguous and not memory.buffers[view.buffer].filled:
         return [f"copy_image(memory + {start}, image, {height * row});"]
     return [
-        *_fill_border(memory.buffers[view.buffer], offsets),
+        *_fill(memory.buffers[view.buffer], offsets),
         f"for (int y = 0; y < {height}; y++)",
         f"    copy_image(memory + {start} + y * {view.row}, image + y * {row}, {row});",
     ]
 
 
-def _fill_border(buffer: Buffer, offsets: dict[str, int]) -> list[str]:
-    return [f"fill(memory + {offsets[buffer.name]}, {buffer.zero}, {buffer.size});"] if buffer.has_border else []
+def _fill(buffer: Buffer, offsets: dict[str, int]) -> list[str]:
+    return [f"fill(memory + {offsets[buffer.name]}, {buffer.zero}, {buffer.size});"] if buffer.filled else []
 
 
 def _read_result(network: Network, view: View, offsets: dict[str, int]) -> list[str]:

@@ -13,7 +13,9 @@
 #define FLOAT_SCALE 1
 #endif
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-schedule-insns", "no-tree-pre", "no-predictive-commoning", "no-tree-loop-distribute-patterns")
+#pragma GCC optimize("no-schedule-insns", "no-tree-pre", "no-predictive-commoning", "no-tree-loop-distribute-patterns", "fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
 #endif
 #if defined(__clang__)
 #define NO_CALLS __attribute__((no_builtin("memset", "memcpy"))) /* a library without libc has none */

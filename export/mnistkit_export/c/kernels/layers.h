@@ -82,14 +82,14 @@ INLINE int32_t sum_of_two(int32_t a, int32_t b, const addition *s)
 {
     return (a * s->scale_a + b * s->scale_b + s->bias) >> s->shift;
 }
-INLINE void mean(const act *from, int rows, int columns, int row, int pixel, int32_t zero, act *to, int channels, float scale, int32_t to_zero)
+INLINE void mean(const act *from, int rows, int columns, int row, int pixel, act *to, int channels, float scale, float bias)
 {
     for (int c = 0; c < channels; c++) {
-        int32_t sum = -rows * columns * (zero + OFFSET);
+        int32_t sum = 0;
         for (int r = 0; r < rows; r++)
             for (int k = 0; k < columns; k++)
-                sum += from[r * row + k * pixel + c];
-        to[c] = clamp(round_float((float)sum * scale) + to_zero, -128, 127);
+                sum += from[r * row + k * pixel + c] - OFFSET;
+        to[c] = clamp(round_float((float)sum * scale + bias), -128, 127);
     }
 }
 #else
@@ -107,7 +107,8 @@ INLINE int32_t sum_of_two(int32_t a, int32_t b, const addition *s)
     const int32_t y = multiply_rounded_twice((b - s->zero_b) * (1 << 20), s->scale_b, s->shift_b);
     return multiply_rounded_twice(x + y, s->scale, s->shift);
 }
-INLINE void mean(const act *from, int rows, int columns, int row, int pixel, int32_t zero, act *to, int channels, int32_t multiplier, int shift, int32_t to_zero)
+INLINE void mean(const act *from, int rows, int columns, int row, int pixel, act *to, int channels, int32_t zero,
+        int32_t multiplier, int shift, int32_t to_zero)
 {
     for (int c = 0; c < channels; c++) {
         int32_t sum = -rows * columns * (zero + OFFSET);
