@@ -46,9 +46,25 @@ def _rescaled(layer: Lookup) -> Tables:
     high = min(six, HIGHEST) if layer.kind == "relu6" else HIGHEST
     multiplier, shift = fixed_point(source.scale / output.scale)
     exact = [multiply_rounded_twice(int(q) - source.zero, multiplier, shift) + output.zero for q in STORED]
-    scale = int(np.rint(256 * (np.float32(source.scale) / np.float32(output.scale))))
-    rounded = [((int(q) - source.zero) * scale + 128 >> 8) + output.zero for q in STORED]
+    rounded = _relu6(layer) if layer.kind == "relu6" else _rescaled_in_8_bits(layer)
     return Tables(*(np.clip(values, low, high).astype(np.int8) for values in (rounded, exact)))
+
+
+def _rescaled_in_8_bits(layer: Lookup) -> NDArray[np.int64]:
+    """Another scale as XNNPACK computes it, with 8 fractional bits (its conversions and rectifications of int8)."""
+    source, output = layer.inputs[0], layer.output
+    scale = int(np.rint(256 * (np.float32(source.scale) / np.float32(output.scale))))
+    rescaled: NDArray[np.int64] = ((STORED - source.zero) * scale + 128 >> 8) + output.zero
+    return rescaled
+
+
+def _relu6(layer: Lookup) -> NDArray[np.int64]:
+    """Relu6 as XNNPACK computes it: in float32."""
+    source, output = layer.inputs[0], layer.output
+    values = (STORED - source.zero).astype(np.float32) * np.float32(source.scale)
+    limited = np.clip(values, np.float32(0), np.float32(6)) * (np.float32(1) / np.float32(output.scale))
+    rescaled: NDArray[np.int64] = np.rint(limited).astype(np.int64) + output.zero
+    return rescaled
 
 
 def _logistic(layer: Lookup) -> Tables:
