@@ -1,14 +1,16 @@
 """Generates C99 without dependencies from an int8 .tflite file."""
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistkit.core.errors import ExportError, one_line
 from mnistkit.formats.tflite_file import TfliteFile
 from mnistkit_export.c.background import skip_blank
 from mnistkit_export.c.fuse import fuse
-from mnistkit_export.c.network import Convolution, Layer
+from mnistkit_export.c.network import Convolution, Layer, Network
 from mnistkit_export.c.reader import Reader
 from mnistkit_export.c.source import write
 
@@ -85,7 +87,7 @@ def generate(model: TfliteFile, comment: str, images: NDArray[np.uint8] | None =
 
     Raises ExportError, naming the layer, if the network has an operator or a shape that cannot be generated.
     """
-    network = fuse(Reader(model).network())
+    network = fuse(_read(model))
     if images is not None:
         network = skip_blank(network, images)
     source = write(network)
@@ -101,6 +103,14 @@ def generate(model: TfliteFile, comment: str, images: NDArray[np.uint8] | None =
     )
     head = HEAD.format(comment=comment)
     return GeneratedCode(f"{head}{source.text}\n{SYMBOLS}", header, skips_blank=any(map(_skips, network.layers)))
+
+
+def _read(model: TfliteFile) -> Network:
+    try:
+        return Reader(model).network()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        problem = f"the .tflite file is corrupt: {one_line(error, 100)}"
+        raise ExportError(problem, "export the model again") from error  # what the schema's reader raises
 
 
 def _skips(layer: Layer) -> bool:

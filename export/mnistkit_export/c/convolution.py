@@ -6,19 +6,15 @@ from dataclasses import replace
 from mnistkit_export.c import blank, weights
 from mnistkit_export.c.kernel import PARAMETERS, Kernel, Tile, generate, indent, plus, shape_text
 from mnistkit_export.c.memory import View
-from mnistkit_export.c.network import Convolution, fail
+from mnistkit_export.c.network import Convolution
 from mnistkit_export.c.requantization import declare_requantization
 from mnistkit_export.c.rows import Rows, copy_patch, each_tile_of_channels, rows_of, spans
-
-LOWEST_WEIGHT = -127  # the sum of two products must fit in 16 bits
 
 
 @generate.register
 def _(layer: Convolution, sources: Sequence[View], target: View) -> Kernel:
     (source,) = sources
     rows = rows_of(layer, source)
-    if rows.weights.min() < LOWEST_WEIGHT:
-        raise fail(layer.name, f"a weight is less than {LOWEST_WEIGHT}")
     if layer.background and layer.blank_output:
         kernel = blank.skip_pixels(layer, rows, source, target, layer.background)
     elif layer.background:

@@ -43,11 +43,10 @@ def _(layer: Mean, sources: Sequence[View], target: View) -> Kernel:
     height, width, _ = source.shape
     count, (activation,), output = height * width, layer.inputs, layer.output
     # XNNPACK keeps the zero points out of the integer sum.
-    ratio = np.float32(activation.scale) / np.float32(output.scale)
-    scale = ratio * (np.float32(1) / np.float32(count))
-    bias = np.float32(output.zero) - np.float32(activation.zero) * ratio
+    scale = (np.float32(activation.scale) / np.float32(output.scale)) * (np.float32(1) / np.float32(count))
+    bias = np.float32(output.zero) - (np.float32(count) * np.float32(activation.zero)) * scale
     multiplier, shift = fixed_point(activation.scale / output.scale)
-    fold = min(count.bit_length() - 1, 31 + shift)  # the division by the count, in the multiplier
+    fold = min(count.bit_length() - 1, 32, 31 + shift)  # the division by the count, in the multiplier
     multiplier, shift = (multiplier << fold) // count, shift - fold
     image = f"{plus('in', source.start)}, {height}, {width}, {source.row}, {source.pixel}"
     result = f"{plus('out', target.start)}, {target.pixel}"

@@ -24,11 +24,6 @@ def fixed_point(scale: float) -> tuple[int, int]:
     return (0, 0) if shift < -31 else (multiplier, shift)
 
 
-def multiply_rounded_once(x: int, multiplier: int, shift: int) -> int:
-    """X × multiplier × 2^(shift − 31), halves up."""
-    return (x * multiplier + (1 << (30 - shift))) >> (31 - shift)
-
-
 def multiply_rounded_twice(x: int, multiplier: int, shift: int) -> int:
     """X × multiplier × 2^(shift − 31), with a rounding after the multiplication and another after the division."""
     return _divide(_multiply(x << max(shift, 0), multiplier), max(-shift, 0))

@@ -4,7 +4,8 @@ Paddings are numbers of pixels, activation functions are limits of the output, a
 height, width, channels. A reshape is no layer: it renames an activation.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,31 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A stored value that depends on the rounding: see Background."""
+
+    float_scale: int
+    fixed_point: int
+
+    def __str__(self) -> str:
+        """As a C expression."""
+        both = f"FLOAT_SCALE ? {self.float_scale} : {self.fixed_point}"
+        return both if self.float_scale != self.fixed_point else str(self.float_scale)
+
+
+@dataclass(frozen=True)
 class Limits:
     """The lowest and highest stored values of a layer's output."""
 
     low: int = LOWEST
-    high: int = HIGHEST
+    high: Limit = field(default_factory=lambda: Limit(HIGHEST, HIGHEST))
+
+
+def six(activation: Activation) -> Limit:
+    """6 as a stored value: XNNPACK rounds the sum with the zero point, to even; TFLite the quotient, away from zero."""
+    quotient = np.float32(6) / np.float32(activation.scale)
+    in_float = int(np.rint(min(np.float32(HIGHEST), quotient + np.float32(activation.zero))))
+    return Limit(in_float, min(HIGHEST, activation.zero + math.floor(float(quotient) + 0.5)))
 
 
 @dataclass(frozen=True)

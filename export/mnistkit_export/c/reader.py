@@ -1,5 +1,6 @@
 """Reads a .tflite file operator by operator."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from mnistkit_export.c.network import (
     Depthwise,
     Flatten,
     Layer,
+    Limit,
     Limits,
     Lookup,
     Mean,
@@ -27,9 +29,13 @@ from mnistkit_export.c.network import (
     Softmax,
     Window,
     fail,
+    six,
 )
 
+CORRUPT = "its shapes contradict each other"
 SAME = 0  # of the schema's Padding
+LOWEST_WEIGHT = -127  # TFLite's; the sum of two products with activations fits in 16 bits
+MOST_VALUES = 1 << 24  # of an activation
 RELU, RELU6 = 1, 3  # of the schema's ActivationFunctionType
 INT8, UINT8 = 9, 3  # of the schema's TensorType
 
@@ -95,11 +101,17 @@ class Reader:
             raise fail(name, "its weights are not int8")
         if np.any(np.asarray(tensor.quantization.zeroPoint)):
             raise fail(name, "its weights have a zero point other than 0")
+        if values.min() < LOWEST_WEIGHT:
+            raise fail(name, f"a weight is less than {LOWEST_WEIGHT}")
         return values, np.asarray(tensor.quantization.scale, np.float32)
 
     def _bias(self, operator: Operator, channels: int) -> NDArray[np.int32]:
-        bias = self._constant(operator.inputs[2]) if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
-        return np.zeros(channels, np.int32) if bias is None else bias.astype(np.int32)
+        if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            return np.zeros(channels, np.int32)
+        bias = self._constant(operator.inputs[2])
+        if bias is None or bias.shape != (channels,):
+            raise fail(self._tensor_name(operator.outputs[0]), "its bias is not one constant for each channel")
+        return bias.astype(np.int32)
 
     def _activation(self, index: int) -> Activation:
         """The activation that a layer reads; raises ExportError if it is not int8, or constant."""
@@ -113,10 +125,12 @@ class Reader:
         sizes = tuple(int(size) for size in (tensor.shape if shape is None else shape))
         if tensor.type != INT8 or tensor.quantization is None or tensor.quantization.scale is None:
             raise fail(name, "its output is not int8")
-        if len(sizes) < 2 or len(sizes) > 4 or sizes[0] != 1:
+        if len(sizes) < 2 or len(sizes) > 4 or sizes[0] != 1 or min(sizes) < 1 or math.prod(sizes) > MOST_VALUES:
             raise fail(name, f"its output has the shape {sizes}")
         shape_3d = (*(1,) * (4 - len(sizes)), *sizes[1:])
         scale, zero = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+        if not 0 < scale < math.inf or not LOWEST <= zero <= HIGHEST:
+            raise fail(name, "its scale or zero point is invalid")
         self._activations[index] = Activation(self._identifier(name), shape_3d, scale, zero)  # type: ignore[arg-type]
         return self._activations[index]
 
@@ -163,6 +177,9 @@ class Reader:
         first = [value + size if value < 0 else value for value, size in zip(first, (1, *source.shape), strict=True)]
         if min(strides) < 1 or first[0]:
             raise fail(output.name, "the slice has a negative stride")
+        last = [a + (n - 1) * int(step) for a, n, step in zip(first[1:], output.shape, strides[1:], strict=True)]
+        if min(first) < 0 or any(end >= size for end, size in zip(last, source.shape, strict=True)):
+            raise fail(output.name, CORRUPT)
         self._append(Slice(output.name, (source,), output, tuple(first[1:]), tuple(map(int, strides[1:]))))  # type: ignore[arg-type]
 
     def _pad(self, operator: Operator, _: Any) -> None:
@@ -170,6 +187,11 @@ class Reader:
         sizes = self._constant(operator.inputs[1])
         if sizes is None or sizes.shape != (4, 2) or sizes[0].any() or sizes[3].any():
             raise fail(output.name, "the padding is not of constant rows and columns")
+        (top, bottom), (left, right) = sizes[1:3].tolist()
+        height, width, channels = source.shape
+        self._check_shape(output, (top + height + bottom, left + width + right, channels))
+        if sizes.min() < 0 or (source.scale, source.zero) != (output.scale, output.zero):
+            raise fail(output.name, "it pads with another value than zero")
         self._append(Pad(output.name, (source,), output, tuple(map(int, sizes[1:3].ravel()))))  # type: ignore[arg-type]
 
     def _convolution(self, operator: Operator, options: Any) -> None:
@@ -178,6 +200,7 @@ class Reader:
         if weights.shape[3] != source.shape[2]:
             raise fail(output.name, "it is a grouped convolution")
         window = self._window(weights.shape[1:3], options, source, output)
+        self._check_shape(output, (*output.shape[:2], len(weights)))
         bias = self._bias(operator, len(weights))
         limits = self._limits(options, output)
         scales = np.broadcast_to(scales, len(weights)).copy()
@@ -188,6 +211,9 @@ class Reader:
         weights, scales = self._weights(operator.inputs[1], output.name)
         window = self._window(weights.shape[1:3], options, source, output)
         channels = weights.shape[3]
+        self._check_shape(output, (*output.shape[:2], channels))
+        if channels % source.shape[2]:
+            raise fail(output.name, CORRUPT)
         limits = self._limits(options, output)
         scales = np.broadcast_to(scales, channels).copy()
         bias = self._bias(operator, channels)
@@ -198,6 +224,7 @@ class Reader:
         weights, scales = self._weights(operator.inputs[1], output.name)
         if options.weightsFormat or source.size != weights.shape[1]:
             raise fail(output.name, "it is a dense layer over several rows")
+        self._check_shape(output, (1, 1, len(weights)))
         kernel = weights.reshape(len(weights), *source.shape)  # a dense layer is a convolution over the whole image
         bias, limits = self._bias(operator, len(weights)), self._limits(options, output)
         scales = np.broadcast_to(scales, len(weights)).copy()
@@ -207,8 +234,13 @@ class Reader:
     def _pool(self, operator: Operator, options: Any) -> None:
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])
         window = self._window((options.filterHeight, options.filterWidth), options, source, output)
+        self._check_shape(output, (*output.shape[:2], source.shape[2]))
         kind = "max" if operator.kind.startswith("MAX") else "average"
-        self._append(Pool(output.name, (source,), output, kind, window, self._limits(options, output)))
+        limits = self._limits(options, output)
+        if kind == "average" or any(a > b for a, b in zip(window.strides, window.kernel, strict=True)):
+            high = limits.high.fixed_point  # XNNPACK leaves it to TFLite's kernels
+            limits = Limits(limits.low, Limit(high, high))
+        self._append(Pool(output.name, (source,), output, kind, window, limits))
 
     def _mean(self, operator: Operator, _: Any) -> None:
         source, output = self._over_image(operator)
@@ -227,13 +259,16 @@ class Reader:
         rank = len(self._graph.tensors[operator.inputs[0]].shape)
         if axes is None or rank != 4 or sorted(int(axis) % rank for axis in axes.ravel()) != [1, 2]:
             raise fail(output.name, "it is over other axes than height and width")
+        self._check_shape(output, (1, 1, source.shape[2]))
         return source, output
 
     def _add(self, operator: Operator, options: Any) -> None:
         sources = tuple(self._activation(index) for index in operator.inputs)
         output = self._new_activation(operator.outputs[0])
-        if any(source.shape != output.shape for source in sources):
+        if len(sources) != 2 or any(source.shape != output.shape for source in sources):
             raise fail(output.name, "it adds activations of different shapes")
+        if any(not 2**-10 <= source.scale / output.scale < 2**8 for source in sources):
+            raise fail(output.name, "the scales of its inputs and output differ too much")
         self._append(Add(output.name, sources, output, self._limits(options, output)))
 
     def _concatenation(self, operator: Operator, options: Any) -> None:
@@ -242,10 +277,15 @@ class Reader:
         rank = len(self._graph.tensors[operator.outputs[0]].shape)
         if int(options.axis) % rank != rank - 1 or options.fusedActivationFunction:
             raise fail(output.name, "it concatenates another axis than channels")
+        if any((source.scale, source.zero) != (output.scale, output.zero) for source in sources):
+            raise fail(output.name, "it concatenates activations with different scales")
+        for source in sources:
+            self._check_shape(output, (*source.shape[:2], sum(one.shape[2] for one in sources)))
         self._append(Concatenation(output.name, sources, output))
 
     def _lookup(self, operator: Operator, _: Any) -> None:
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])
+        self._check_shape(output, source.shape)
         self._append(Lookup(output.name, (source,), output, operator.kind.lower()))
 
     def _multiplication(self, operator: Operator, options: Any) -> None:
@@ -257,6 +297,7 @@ class Reader:
         quantization = self._graph.tensors[constant].quantization
         factor = int(values.ravel()[0]) - int(quantization.zeroPoint[0])
         inputs, scale = (self._activation(source),), float(quantization.scale[0])
+        self._check_shape(output, inputs[0].shape)
         self._append(Lookup(output.name, inputs, output, "mul", factor, scale))
 
     def _reshape(self, operator: Operator, _: Any) -> None:
@@ -272,6 +313,9 @@ class Reader:
         source, output = self._activation(operator.inputs[0]), self._new_activation(operator.outputs[0])
         if source.shape[:2] != (1, 1):
             raise fail(output.name, "it is a softmax over more than one row")
+        if (output.scale, output.zero) != (1 / 256, LOWEST):
+            raise fail(output.name, "its output has another scale than 1/256")
+        self._check_shape(output, source.shape)
         self._append(Softmax(output.name, (source,), output, float(options.beta)))
 
     def _window(self, kernel: Any, options: Any, source: Activation, output: Activation) -> Window:
@@ -279,12 +323,26 @@ class Reader:
         strides = int(options.strideH), int(options.strideW)
         dilation = int(getattr(options, "dilationHFactor", 1)), int(getattr(options, "dilationWFactor", 1))
         window = Window(sizes, strides, dilation)
+        if min(*sizes, *strides, *dilation) < 1:
+            raise fail(output.name, CORRUPT)
+        same = options.padding == SAME
+        expected = [
+            -(-size // stride) if same else (size - extent) // stride + 1
+            for size, stride, extent in zip(source.shape, strides, window.extent, strict=False)
+        ]
+        self._check_shape(output, (expected[0], expected[1], output.shape[2]))
         padding: list[int] = []
         for axis in range(2):
             needed = (output.shape[axis] - 1) * strides[axis] + window.extent[axis] - source.shape[axis]
-            total = max(needed, 0) if options.padding == SAME else 0
+            total = max(needed, 0) if same else 0
             padding += [total // 2, total - total // 2]
         return Window(sizes, strides, dilation, (padding[0], padding[1], padding[2], padding[3]))
+
+    @staticmethod
+    def _check_shape(output: Activation, expected: tuple[int, int, int]) -> None:
+        """Raise ExportError if the file gives an output another shape than its operator computes."""
+        if output.shape != expected:
+            raise fail(output.name, CORRUPT)
 
     @staticmethod
     def _limits(options: Any, output: Activation) -> Limits:
@@ -294,12 +352,7 @@ class Reader:
             return Limits()
         if function not in (RELU, RELU6):
             raise fail(output.name, "its activation function is not relu or relu6")
-        six = (
-            output.zero + int(np.float32(np.round(np.float32(6) / np.float32(output.scale))))
-            if function == RELU6
-            else HIGHEST
-        )
-        return Limits(max(output.zero, LOWEST), min(six, HIGHEST))
+        return Limits(output.zero, six(output) if function == RELU6 else Limit(HIGHEST, HIGHEST))
 
 
 def _equal(unsigned: Any, signed: Any, difference: int) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistkit_export.c.fixed_point import fixed_point, multiply_rounded_once, multiply_rounded_twice
+from mnistkit_export.c.fixed_point import fixed_point, multiply_rounded_twice
 from mnistkit_export.c.kernel import array
 from mnistkit_export.c.network import Background, Convolution, Depthwise, fail
 
@@ -23,9 +23,10 @@ def declare_requantization(layer: Convolution | Depthwise, weights: NDArray[np.i
     largest = np.abs(flat).sum(axis=1) * 255 + np.abs(bias)
     if (largest * np.maximum(scales, 1) >= LARGEST_SUM).any():
         raise fail(name, "its sums may not fit in 32 bits")
-    fixed = [fixed_point(source.scale * float(scale) / output.scale) for scale in layer.weight_scales]
+    reals = [source.scale * float(scale) / output.scale for scale in layer.weight_scales]
     filler = ["0"] * (-len(weights) % CHANNELS)
-    once = int(isinstance(layer, Convolution) and layer.dense)
+    dense = isinstance(layer, Convolution) and layer.dense
+    kind = "REQUANTIZATION_IN_DOUBLE" if dense else "REQUANTIZATION"
     biases = [f"BIAS({b - source.zero * s}, {s})" for b, s in zip(bias, sums, strict=True)]
     limits = f"{output.zero}, {layer.limits.low}, {layer.limits.high}"
     parts = [
@@ -33,26 +34,35 @@ def declare_requantization(layer: Convolution | Depthwise, weights: NDArray[np.i
         "#if FLOAT_SCALE\n",
         array("float", f"{name}_scale", [float_text(scale) for scale in scales] + filler),
         "#else\n",
-        array("int32_t", f"{name}_multiplier", [str(multiplier) for multiplier, _ in fixed] + filler),
-        array("int32_t", f"{name}_shift", [str(shift) for _, shift in fixed] + filler),
+        array("double", f"{name}_real", [*map(repr, reals), *filler]) if dense else _fixed(name, reals, filler),
         "#endif\n",
-        f"static const requantization {name}_requantization = REQUANTIZATION({name}, {once}, {limits});\n",
+        f"static const requantization {name}_requantization = {kind}({name}, {limits});\n",
     ]
     return "".join(parts)
 
 
 def requantize(layer: Convolution, sums: NDArray[np.int64]) -> Background:
-    """The outputs for sums [output channels] of weights and stored inputs, in both roundings."""
+    """The outputs of a convolution for sums [output channels] of weights and stored inputs, in both roundings."""
     source, output = layer.inputs[0], layer.output
     flat = layer.weights.reshape(len(layer.weights), -1).astype(np.int64).sum(axis=1)
     values = sums + layer.bias - source.zero * flat
     in_float = np.rint(values.astype(np.float32) * _scales(layer)).astype(np.int64)
-    multiply = multiply_rounded_once if layer.dense else multiply_rounded_twice
-    fixed = (fixed_point(source.scale * float(scale) / output.scale) for scale in layer.weight_scales)
-    in_fixed = np.array([multiply(int(value), *scale) for value, scale in zip(values, fixed, strict=True)])
-    limits = layer.limits
-    results = (np.clip(rounded + output.zero, limits.low, limits.high) for rounded in (in_float, in_fixed))
-    return Background(*(result.astype(np.int8) for result in results))
+    reals = (source.scale * float(scale) / output.scale for scale in layer.weight_scales)
+    in_fixed = [
+        multiply_rounded_twice(int(value), *fixed_point(real)) for value, real in zip(values, reals, strict=True)
+    ]
+    low, high = layer.limits.low, layer.limits.high
+    return Background(
+        np.clip(in_float + output.zero, low, high.float_scale).astype(np.int8),
+        np.clip(np.array(in_fixed) + output.zero, low, high.fixed_point).astype(np.int8),
+    )
+
+
+def _fixed(name: str, scales: list[float], filler: list[str]) -> str:
+    """The arrays of multipliers and shifts."""
+    fixed = [fixed_point(scale) for scale in scales]
+    multipliers = array("int32_t", f"{name}_multiplier", [str(multiplier) for multiplier, _ in fixed] + filler)
+    return multipliers + array("int32_t", f"{name}_shift", [str(shift) for _, shift in fixed] + filler)
 
 
 def _scales(layer: Convolution | Depthwise) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ typedef struct {
     const float *scale;
 #else
     const int32_t *multiplier, *shift;
-    int round_once;
+    const double *real; /* of dense layers: TFLite's reference kernel multiplies in double */
 #endif
     int32_t zero, low, high;
 } requantization;
@@ -62,10 +62,6 @@ INLINE int32_t multiply_rounded_twice(int32_t x, int32_t multiplier, int shift)
     const int32_t mask = (int32_t)((1u << right) - 1), rest = high & mask, half = (mask >> 1) + (high < 0);
     return (high >> right) + (rest > half);
 }
-INLINE int32_t multiply_rounded_once(int32_t x, int32_t multiplier, int shift)
-{
-    return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << (30 - shift))) >> (31 - shift));
-}
 #if FLOAT_SCALE
 /* Rounds to nearest, halves to even: at 1.5 * 2^23 the last bit of a float is worth 1. */
 INLINE int32_t round_float(float x)
@@ -76,8 +72,14 @@ INLINE int32_t round_float(float x)
 }
 INLINE int32_t requantize_one(int32_t a, const requantization *q, int c) { return round_float((float)a * q->scale[c]); }
 #else
+/* The nearest integer, halves away from zero. */
+INLINE int32_t round_double(double x)
+{
+    const int32_t whole = (int32_t)x;
+    return whole + (x - whole >= 0.5) - (x - whole <= -0.5);
+}
 INLINE int32_t requantize_one(int32_t a, const requantization *q, int c)
 {
-    return q->round_once ? multiply_rounded_once(a, q->multiplier[c], q->shift[c]) : multiply_rounded_twice(a, q->multiplier[c], q->shift[c]);
+    return q->real ? round_double(a * q->real[c]) : multiply_rounded_twice(a, q->multiplier[c], q->shift[c]);
 }
 #endif

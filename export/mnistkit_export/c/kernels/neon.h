@@ -61,13 +61,14 @@ INLINE vec requantize(vec a, const requantization *q, int c)
 #if FLOAT_SCALE
     return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(a), vld1q_f32(q->scale + c)));
 #else
-    const int32x4_t m = vld1q_s32(q->multiplier + c), s = vld1q_s32(q->shift + c), z = vdupq_n_s32(0);
-    if (q->round_once) {
-        const int32x4_t r = vsubq_s32(s, vdupq_n_s32(31));
-        const int64x2_t lo = vrshlq_s64(vmull_s32(vget_low_s32(a), vget_low_s32(m)), vmovl_s32(vget_low_s32(r)));
-        const int64x2_t hi = vrshlq_s64(vmull_high_s32(a, m), vmovl_high_s32(r));
-        return vcombine_s32(vmovn_s64(lo), vmovn_s64(hi));
+    if (q->real) {
+        int32_t lanes[4];
+        vst1q_s32(lanes, a);
+        for (int i = 0; i < 4; i++)
+            lanes[i] = requantize_one(lanes[i], q, c + i);
+        return vld1q_s32(lanes);
     }
+    const int32x4_t m = vld1q_s32(q->multiplier + c), s = vld1q_s32(q->shift + c), z = vdupq_n_s32(0);
     const int32x4_t right = vminq_s32(s, z);
     a = vqrdmulhq_s32(vshlq_s32(a, vmaxq_s32(s, z)), m);
     a = vqaddq_s32(a, vshrq_n_s32(vandq_s32(a, right), 31)); /* rounds halves away from zero */

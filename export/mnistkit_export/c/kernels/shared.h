@@ -22,9 +22,11 @@
 #define WEIGHTS_AT(w, c, words, rows) ((const int8_t *)(w) + (c) / 16 * 16 * (words) + (c) % 16 * 4)
 #endif
 #if FLOAT_SCALE
-#define REQUANTIZATION(name, once, zero, low, high) {name##_bias, name##_scale, zero, low, high}
+#define REQUANTIZATION(name, zero, low, high) {name##_bias, name##_scale, zero, low, high}
+#define REQUANTIZATION_IN_DOUBLE REQUANTIZATION
 #else
-#define REQUANTIZATION(name, once, zero, low, high) {name##_bias, name##_multiplier, name##_shift, once, zero, low, high}
+#define REQUANTIZATION(name, zero, low, high) {name##_bias, name##_multiplier, name##_shift, 0, zero, low, high}
+#define REQUANTIZATION_IN_DOUBLE(name, zero, low, high) {name##_bias, 0, 0, name##_real, zero, low, high}
 #endif
 #if WIDEN
 INLINE const input *widened(void *scratch, const act *from, int n) { widen((input *)scratch, from, n); return (const input *)scratch; }

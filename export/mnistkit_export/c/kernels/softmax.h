@@ -10,7 +10,8 @@ INLINE void softmax(const act *in, act *out, int n, const float *exps)
         sum += exps[most - in[i]];
     const float inverse = 1.0f / (sum * 0.00390625f);
     for (int i = 0; i < n; i++) {
-        const int q = (int)(exps[most - in[i]] * inverse + 0.5f);
+        const float x = exps[most - in[i]] * inverse;
+        const int q = (int)x + (x - (float)(int)x >= 0.5f); /* x + 0.5 might be rounded up */
         out[i] = (act)((q > 255 ? 255 : q) - 128 + OFFSET);
     }
 }
