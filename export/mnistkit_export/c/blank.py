@@ -34,6 +34,7 @@ def skip_pixels(layer: Convolution, rows: Rows, source: View, target: View, back
     results = "row" if layer.pooled else f"scratch + {packed}"
     image = f"{plus('in', source.start)}, {source.shape[0]}, {source.row}, {source.shape[1]}"
     lines = [
+        f"fill(scratch, 0, {patches});",
         f"uint32_t image[{source.shape[0]}], *drawn = (uint32_t *)(void *)marks;",
         f"mark_drawn(image, {image}, {int(background.float_scale[0])});",
         f"for (int y = 0; y < {height}; y++) {{",

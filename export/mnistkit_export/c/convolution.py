@@ -8,7 +8,7 @@ from mnistkit_export.c.kernel import PARAMETERS, Kernel, Tile, generate, indent,
 from mnistkit_export.c.memory import View
 from mnistkit_export.c.network import Convolution
 from mnistkit_export.c.requantization import declare_requantization
-from mnistkit_export.c.rows import Rows, copy_patch, each_tile_of_channels, rows_of, spans
+from mnistkit_export.c.rows import Rows, clear_patches, copy_patch, each_tile_of_channels, rows_of, spans
 
 
 @generate.register
@@ -38,7 +38,7 @@ def _plain(layer: Convolution, rows: Rows, source: View, target: View) -> Kernel
     first = f"{plus('in', source.at(-layer.window.padding[0], -layer.window.padding[2]))} + y * {rows.step}"
     lines = [f"for (int y = 0; y < {layer.output.shape[0]}; y++) {{"]
     if rows.patch:
-        lines += [f"    {line}" for line in _copy_patches(layer, rows, source, first)]
+        lines = [*clear_patches(rows), *lines, *(f"    {line}" for line in _copy_patches(layer, rows, source, first))]
         first = "scratch"
     lines += [
         f"    const input *x = widened({plus('scratch', rows.patches_size)}, {first}, {rows.size});",

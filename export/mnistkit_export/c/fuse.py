@@ -73,6 +73,7 @@ def _fuse_pooling(network: Network) -> Network:
             isinstance(layer, Pool)
             and (layer.kind, layer.window, layer.limits) == ("max", Window((2, 2), (2, 2)), Limits())
             and isinstance(before, Convolution)
+            and not before.pooled
             and before.output in layer.inputs
             and _is_only_for(network, before.output, layer)
         ):

@@ -81,6 +81,11 @@ def spans(width: int) -> list[tuple[int, int, int]]:
     return [span for span in sizes if span[1]]
 
 
+def clear_patches(rows: Rows) -> list[str]:
+    """The line that clears what copies leave of patches: it is read, though only to be multiplied by zero."""
+    return [f"fill(scratch, 0, {rows.patches_size});"] if rows.weights.shape[2] % 4 else []
+
+
 def copy_patch(layer: Convolution, source: View, to: str, first: str) -> list[str]:
     """The lines that copy the inputs of one output pixel, the first of them at `first`, into a patch."""
     height, width = layer.window.kernel

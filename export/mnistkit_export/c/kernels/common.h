@@ -25,7 +25,7 @@
 #if defined(__GNUC__)
 #define COPY __builtin_memcpy
 #define INLINE static inline __attribute__((always_inline, unused))
-#define NOINLINE static __attribute__((noinline))
+#define NOINLINE static __attribute__((noinline, unused)) NO_CALLS
 #define FENCE __asm__ volatile("" ::: "memory") /* loads are not moved up: that would take registers */
 #define KEEP(p) __asm__("" : "+r"(p)) /* one pointer is stepped, instead of one for each use */
 #define UNROLL_(n) _Pragma(#n)

@@ -42,12 +42,12 @@ NOINLINE void copy_image(act *to, const uint8_t *from, int n)
     for (; i < n; i++)
         to[i] = (act)(from[i] + OFFSET - 128);
 }
-/* n bytes of the value q */
-INLINE NO_CALLS void fill(act *to, int q, int n)
+/* n bytes of the value q, and up to 7 more. */
+NOINLINE void fill(act *to, int q, int n)
 {
-    const int32_t word = (int32_t)(0x01010101u * (uint8_t)(q + OFFSET));
-    for (int i = 0; i < n; i += 4)
-        store_32(to + i, word);
+    const int64_t word = (int64_t)(0x0101010101010101u * (uint8_t)(q + OFFSET));
+    for (int i = 0; i < n; i += 8)
+        store_64(to + i, word);
 }
 /* Copies rows of n bytes, each as whole words: what a row writes too much, the next overwrites. */
 INLINE void copy_runs(act *to, const act *from, int rows, int n, int stride)
