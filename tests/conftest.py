@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def mnistkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
-    """Run a command line in this process, without the state of earlier ones."""
+def mnistkit(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    generated_code: Path,
+) -> Cli:
+    """Run a command line in this process, without the state of earlier ones except which code was made here."""
     monkeypatch.delenv("MNISTKIT_DATA", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    state = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    (state / "mnistkit").mkdir()
+    (state / "mnistkit" / "generated-code").symlink_to(generated_code)
 
     def run(*arguments: object) -> Result:
         code = main.run([str(argument) for argument in arguments])
@@ -69,12 +77,26 @@ def few_digits(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def shared_folder(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Make a folder once for all workers: `shared_folder(name, make)`. Tests must not change it."""
+def shared_root(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The temporary folder of all workers."""
     base = tmp_path_factory.getbasetemp()
-    root = base if worker_id == "master" else base.parent
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def generated_code(shared_root: Path) -> Iterator[Path]:
+    """The folder that names the code that the tests have made; also the state of commands in other fixtures."""
+    folder = shared_root / "state" / "mnistkit" / "generated-code"
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(shared_root / "state"))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(shared_root: Path) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder once for all workers: `shared_folder(name, make)`. Tests must not change it."""
+    root = shared_root
 
     def folder(name: str, make: Callable[[Path], None]) -> Path:
         path, done = root / name, root / f"{name}.done"

@@ -45,6 +45,43 @@ def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     path.write_text(json.dumps(manifest | {"sha256": digest_of_manifest(json.dumps(manifest))}))
 
 
+def keep_artifacts(bundle: Path, *names: str) -> None:
+    """Remove all other artifacts from a bundle."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        for artifact in manifest["artifacts"]:
+            if artifact["file"] not in names:
+                for file in filter(None, (artifact, artifact["header"], *artifact["libraries"])):
+                    (bundle / file["file"]).unlink()
+        manifest["artifacts"] = [artifact for artifact in manifest["artifacts"] if artifact["file"] in names]
+
+    edit_manifest(bundle, change)
+
+
+def update_checksums(bundle: Path) -> None:
+    """Correct the SHA-256 of every file of the artifacts in the manifest."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        for artifact in manifest["artifacts"]:
+            for file in filter(None, (artifact, artifact["header"], *artifact["libraries"])):
+                file["sha256"] = files.sha256_of(bundle / file["file"])
+
+    edit_manifest(bundle, change)
+
+
+def add_library(bundle: Path, target: str, content: bytes) -> None:
+    """Add a library to the C artifact of a bundle."""
+    (bundle / f"model.int8.{target}.so").write_bytes(content)
+
+    def change(manifest: dict[str, Any]) -> None:
+        (artifact,) = (artifact for artifact in manifest["artifacts"] if artifact["format"] == "c")
+        library = {"file": f"model.int8.{target}.so", "sha256": "", "bytes": len(content), "target": target}
+        artifact["libraries"].append(library | {"compiler": "cc"})
+
+    edit_manifest(bundle, change)
+    update_checksums(bundle)
+
+
 def use_perfect_reference(bundle: Path) -> None:
     """Replace the original model's predictions by the labels, so that all artifacts are less accurate."""
     opened = open_bundle(bundle)

@@ -71,7 +71,7 @@ def test_errors_say_how_to_fix_them() -> None:
 
 
 def test_internal_errors_are_one_line_that_asks_for_a_report(mnistkit: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, *, trust_code: bool) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("mnistkit.bundle.open_bundle", fail)

@@ -195,19 +195,31 @@ def test_boards_predict_the_same_as_this_machine(run_fleet: Cli, tmp_path: Path)
     assert result.code == 0, result.err
     report = read_report(tmp_path)
     assert report.verdict == "PASS"
-    assert report.family == Family(tests=8, holm=True, error=0.025)
-    assert "8 tests at once" in result.out
+    assert report.family == Family(tests=10, holm=True, error=0.025)
+    assert "10 tests at once" in result.out
     assert report.not_compared == ""
     for host in report.hosts:
         assert host.verify
         assert host.comparison
-        assert len(host.verify.rows) == len(host.comparison.artifacts) == 4
+        assert len(host.verify.rows) == len(host.comparison.artifacts) == 5  # with C, which was made here
         assert {artifact.differing_images for artifact in host.comparison.artifacts} == {0}
         assert (host.verify.images, host.verify.margin) == (200, 5)
-    assert [(row.metric, row.hosts) for row in report.spread] == [("accuracy", 2)] * 4
+    assert [(row.metric, row.hosts) for row in report.spread] == [("accuracy", 2)] * 5
     assert result.out.count("PASS") == 2
     schema = json.loads((ROOT / "docs/schemas/fleet.json").read_text())
     jsonschema.validate(json.loads((tmp_path / "fleet.json").read_text()), schema)
+
+
+def test_boards_run_only_code_that_this_machine_trusts(
+    run_fleet: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another-machine"))
+    result = run_fleet("verify", "pi-a", *IMAGES)
+    assert "not run: the code was made on another machine; pass --trust-code" in result.out
+    assert run_fleet("verify", "pi-a", *IMAGES, "--runtime", "c", "--trust-code").code == 0
+    (host,) = read_report(tmp_path).hosts
+    assert host.verify
+    assert [row.runtime for row in host.verify.rows] == ["c"]
 
 
 def test_inconclusive_verdict_on_a_board_exits_with_3(run_fleet: Cli) -> None:

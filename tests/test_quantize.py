@@ -193,8 +193,8 @@ def test_corrupt_artifact_is_rejected(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_text("hello"), "is neither a .tflite nor an .onnx file"),
-        (lambda path: None, "is neither"),
+        (lambda path: path.write_text("hello"), "is not a .tflite, .onnx or .c file"),
+        (lambda path: None, "is not a .tflite"),
         (lambda path: path.mkdir(), "is not a bundle"),
     ],
     ids=["text", "absent", "folder"],
@@ -213,9 +213,9 @@ def test_path_that_is_not_an_artifact_is_rejected(
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (ExportOptions(), 7),
+        (ExportOptions(), 8),
         (ExportOptions(formats=("onnx",)), ["onnx float32", "onnx dynamic", "onnx int8"]),
-        (ExportOptions(quantizations=("int16x8", "int8")), ["tflite int8", "tflite int16x8", "onnx int8"]),
+        (ExportOptions(quantizations=("int16x8", "int8")), ["tflite int8", "tflite int16x8", "onnx int8", "c int8"]),
         (ExportOptions(formats=("tflite",), quantizations=("float16",)), ["tflite float16"]),
     ],
 )
@@ -261,7 +261,12 @@ def test_int16x8_percentile_calibration_and_class_labels(
     assert mnistkit("export", workspace / "model.keras", *paths, *options).code == 0
     bundle = open_bundle(tmp_path / "b")
     methods = {entry.file: entry.calibration_method for entry in bundle.manifest.artifacts}
-    assert methods == {"model.int8.tflite": "minmax", "model.int16x8.tflite": "minmax", "model.int8.onnx": "percentile"}
+    assert methods == {
+        "model.int8.tflite": "minmax",
+        "model.int16x8.tflite": "minmax",
+        "model.int8.onnx": "percentile",
+        "model.int8.c": "minmax",
+    }
     assert list(bundle.manifest.provenance.labels) == names
     assert set(verify(mnistkit, tmp_path / "b", MARGIN).values()) == {"PASS"}  # of 500 images
     result = mnistkit("predict", tmp_path / "b", "--index", 0)
@@ -345,7 +350,7 @@ def branched(colors: Path, shared_folder: SharedFolder) -> Path:
 def check_branched_bundle(mnistkit: Cli, path: Path) -> None:
     bundle = open_bundle(path)
     assert "softmax added" in bundle.manifest.provenance.changes
-    assert len(bundle.manifest.artifacts) == 7
+    assert len(bundle.manifest.artifacts) == 8
     assert mnistkit("verify", path, *FAST, "--margin", 3).code == 0
 
 
@@ -475,7 +480,8 @@ def test_artifacts_of_the_other_format_are_kept(mnistkit: Cli, few_digits: Path,
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert {artifact.format for artifact in manifest.artifacts} == {"onnx"}
     assert [failure.file for failure in manifest.not_exported] == [
-        f"model.{quantization}.tflite" for quantization in ("float32", "float16", "dynamic", "int8")
+        *(f"model.{quantization}.tflite" for quantization in ("float32", "float16", "dynamic", "int8")),
+        "model.int8.c",
     ]
     (line,) = (line for line in result.out.splitlines() if line.startswith("not exported: "))
     assert "interpolation=bicubic) cannot be exported to tflite; replace the layer, or use --format onnx" in line

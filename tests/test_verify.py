@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from support import FAST, WIDE, Cli, edit_manifest, use_perfect_reference
+from support import FAST, WIDE, Cli, edit_manifest, keep_artifacts, use_perfect_reference
 
 from mnistkit.core import files, records
 from mnistkit.core.errors import SessionError, WorkerError
@@ -36,27 +36,16 @@ def replace_artifact(bundle: Path, name: str, content: bytes) -> None:
     edit_manifest(bundle, change)
 
 
-def keep_artifacts(bundle: Path, *names: str) -> None:
-    """Remove all other artifacts from a bundle."""
-
-    def change(manifest: dict[str, Any]) -> None:
-        for artifact in manifest["artifacts"]:
-            if artifact["file"] not in names:
-                (bundle / artifact["file"]).unlink()
-        manifest["artifacts"] = [artifact for artifact in manifest["artifacts"] if artifact["file"] in names]
-
-    edit_manifest(bundle, change)
-
-
 def test_all_artifacts_pass_on_all_runtimes(mnistkit: Cli, workspace: Path, tmp_path: Path) -> None:
     result = mnistkit("verify", workspace / "bundle", "--json", tmp_path / "verify.json")
     assert result.code == 0
-    assert result.out.count("PASS") == 11
+    assert result.out.count("PASS") == 12
     report = records.read(tmp_path / "verify.json", VerifyReport, "")
     assert [(row.artifact, row.runtime) for row in report.rows] == [
         *((name, "litert") for name in TFLITE),
         *((name, "tensorflow") for name in TFLITE),
         *((name, "onnxruntime") for name in ONNX),
+        ("model.int8.c", "c"),
     ]
     for row in report.rows:
         parity = row.parity
@@ -174,7 +163,7 @@ def test_runtime_crash_is_reported(
     arguments = ("verify", workspace / "bundle", *WIDE, "--junit", junit, "--force")
     result = mnistkit(*arguments)
     assert result.code == 0
-    assert result.out.count("PASS") == 4
+    assert result.out.count("PASS") == 5
     (line,) = (line for line in result.out.splitlines() if "not run" in line)
     assert all(artifact in line for artifact in ONNX)
     assert f"onnxruntime died of SIG{name}; try another version" in line
@@ -191,7 +180,7 @@ def test_verdict_is_fail_if_no_artifact_runs(
     result = mnistkit("verify", workspace / "bundle", *files_written)
     assert result.code == 1
     assert "exited with code 3 (oh no)" in result.out
-    assert ET.parse(tmp_path / "junit.xml").getroot()[0].get("failures") == "11"
+    assert ET.parse(tmp_path / "junit.xml").getroot()[0].get("failures") == "12"
     assert mnistkit("compare", tmp_path / "none.npz", tmp_path / "none.npz").code == 2
 
 
@@ -211,7 +200,7 @@ def test_invalid_artifact_is_reported_with_a_remedy(mnistkit: Cli, bundle: Path)
     result = mnistkit("verify", bundle, *WIDE, "--json", "-")
     assert result.code == 0
     report = json.loads(result.out)
-    assert len(report["rows"]) == 6
+    assert len(report["rows"]) == 7
     (row,) = report["not_run"]
     assert (row["artifact"], row["runtime"], row["requested"]) == ("model.dynamic.onnx", "onnxruntime", False)
     assert "onnxruntime cannot load the artifact" in row["problem"]

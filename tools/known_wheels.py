@@ -54,7 +54,7 @@ def oldest_glibc(wheel: str) -> int:
 
 def main() -> None:
     """Write the table."""
-    distributions = [runtime.distribution for runtime in RUNTIMES.values()]
+    distributions = [package for runtime in RUNTIMES.values() for package in runtime.packages]
     queries = list(itertools.product(distributions, PYTHONS, ARCHITECTURES))
     wheels = []
     with terminal.Terminal().task("querying the package index", len(queries)) as advance:

@@ -29,6 +29,7 @@ class Job:
     parallel: int = 1  # sessions side by side
     measure: Measure = "latency"
     cpu: int | None = None  # core to run on; None: the kernel chooses
+    trust_code: bool = False  # run code that was made on another machine
     module: str = "mnistkit_bench.worker"  # of the worker process
 
 
@@ -90,7 +91,8 @@ class Worker:
         job = self.job
         paths = {"artifact": str(job.artifact), "test_set": str(job.test_set)}
         settings = {"threads": job.threads, "batch": job.batch, "parallel": job.parallel, "cpu": job.cpu}
-        self.process.send({"runtime": job.runtime.name, **settings, **paths})
+        runtime = {"runtime": job.runtime.name, "trust_code": job.trust_code}
+        self.process.send({**runtime, **settings, **paths})
         self.cold_start = self._decode(ColdStart, self.process.receive(TIMEOUT_SECONDS))
 
     def run(self, measure: Measure, seconds: float) -> Round:

@@ -13,7 +13,8 @@ from mnistkit.core.errors import BenchError, OptionError
 from mnistkit.core.interval import Interval
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.device.machine import Machine, isolated_cpus, this_machine
-from mnistkit.runtimes import artifacts_without_runtime, match_runtimes, runtime_versions
+from mnistkit.runtimes import runtime_versions
+from mnistkit.runtimes.runs import Runs, prepare_runs
 from mnistkit_bench import reliability
 from mnistkit_bench.deadline import judge_deadline
 from mnistkit_bench.jobs import Job, JobResult, Measure, SamplingOptions
@@ -44,19 +45,17 @@ class BenchOptions:
 def bench(bundle: Bundle, options: BenchOptions, progress: Progress = SILENT) -> BenchReport:
     """Measure the artifacts of a bundle on the named runtimes, or on all installed ones that devices have.
 
-    Measures each of them with each number of threads. A failed measurement is part of the report. Raises
-    MissingExtraError if a named runtime is not installed, BenchError if the processor is emulated, OptionError if the
-    core to run on is not available.
+    Measures each of them with each number of threads. A failed measurement is part of the report. Raises the errors of
+    `prepare_runs`, BenchError if the processor is emulated, OptionError if the core to run on is not available.
     """
     machine, pinned = measurable_machine(), pinned_cpu(options.cpu)
     if pinned and max(*options.threads, *options.parallel, 1) > 1:
         raise OptionError("several threads on one core only slow each other", "pass --cpu, or --threads or --parallel")
-    artifacts = bundle.manifest.artifacts
-    pairs = match_runtimes(artifacts, options.runtimes, for_devices=True)
-    test_set = bundle.file(bundle.manifest.test_set)
+    runs = prepare_runs(bundle, options.runtimes, progress, for_devices=True)
+    test_set, measured = bundle.file(bundle.manifest.test_set), (options.measure, options.cpu, bundle.trust_code)
     jobs = {
-        Job(bundle.file(artifact), runtime, test_set, *setting, options.measure, options.cpu): artifact
-        for artifact, runtime in pairs
+        Job(bundle.file(artifact), runtime, test_set, *setting, *measured): artifact
+        for artifact, runtime in runs.available
         for setting in itertools.product(options.threads, options.batches or (1,), options.parallel or (1,))
     }
     results, monitor = measure(list(jobs), options.sampling, progress)
@@ -67,7 +66,6 @@ def bench(bundle: Bundle, options: BenchOptions, progress: Progress = SILENT) ->
             measurements = tuple(_measurement(jobs[result.job], result, options, advance) for result in succeeded)
         else:
             throughputs = mark_best(_throughput(jobs[result.job], result, advance) for result in succeeded)
-    skipped = () if options.runtimes else _skipped(artifacts)
     return BenchReport(
         bundle_sha256=bundle.manifest_sha256,
         machine=machine,
@@ -76,8 +74,9 @@ def bench(bundle: Bundle, options: BenchOptions, progress: Progress = SILENT) ->
         unstable=tuple(reliability.machine_warnings(monitor.states, monitor.background_load)),
         measurements=measurements,
         throughputs=throughputs,
-        failures=(*failures(results), *skipped),
+        failures=(*failures(results), *unavailable(runs, requested=bool(options.runtimes))),
         versions=runtime_versions(),
+        skip_blank=tuple(artifact.file for artifact, _ in runs.available if artifact.skips_blank),
     )
 
 
@@ -113,7 +112,7 @@ def _measurement(
         batch=result.job.batch,
         parallel=result.job.parallel,
         bytes=artifact.bytes,
-        package_bytes=package_bytes(runtime.distribution),
+        package_bytes=sum(map(package_bytes, runtime.packages)),
         import_ms=_median(worker.cold_start.import_ms for worker in workers),
         load_ms=_median(worker.cold_start.load_ms for worker in workers),
         first_inference_ms=_median(worker.cold_start.first_inference_ms for worker in workers),
@@ -187,6 +186,16 @@ def failures(results: list[JobResult]) -> Iterator[Failure]:
             )
 
 
-def _skipped(artifacts: tuple[Artifact, ...]) -> Iterator[Failure]:
-    for artifact, runtime in artifacts_without_runtime(artifacts, for_devices=True):
-        yield Failure(artifact.file, runtime.name, 1, 1, 1, "not installed", runtime.install_command, skipped=True)
+def unavailable(runs: Runs, *, requested: bool) -> Iterator[Failure]:
+    """The artifacts that could not run: failures if the user requested their runtime."""
+    for row in runs.unavailable:
+        yield Failure(
+            artifact=row.artifact.file,
+            runtime=row.runtime.name,
+            threads=1,
+            batch=1,
+            parallel=1,
+            problem=row.error.problem,
+            remedy=row.error.remedy,
+            skipped=not requested and not row.is_failure,
+        )

@@ -1,6 +1,7 @@
 """Measures the time of each layer: the difference between two prefixes of an artifact, measured in turn."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,11 +75,15 @@ class ProfileOptions:
 def profile(bundle: Bundle, options: ProfileOptions, progress: Progress = SILENT) -> ProfileReport:
     """Measure the layers of the artifacts of a bundle that was exported with `--profile`.
 
-    Raises BundleError if it was not or an artifact is unknown, and the errors of `bench`.
+    Artifacts in C are left out. Raises BundleError if it was not or an artifact is unknown, and the errors of `bench`.
     """
     machine, pinned = measurable_machine(), pinned_cpu(options.cpu)
-    pairs = match_runtimes(_select(bundle, options.artifacts), options.runtimes, for_devices=True)
-    profiles, failed, warnings = list[ArtifactProfile](), list[Failure](), dict[str, None]()
+    selected = _select(bundle, options.artifacts)
+    profiles, failed, warnings = list[ArtifactProfile](), list(_whole_only(selected)), dict[str, None]()
+    layered = [artifact for artifact in selected if artifact.format != "c"]
+    if not layered:
+        raise BundleError(failed[0].problem, failed[0].remedy)
+    pairs = match_runtimes(layered, options.runtimes, for_devices=True)
     with tempfile.TemporaryDirectory(prefix="mnistkit-") as name:
         folder = Path(name)
         graphs = {row.artifact: row for row in profile_graphs.extract(bundle, folder).artifacts}
@@ -108,6 +113,14 @@ def _select(bundle: Bundle, names: tuple[str, ...]) -> list[Artifact]:
     if unknown := [name for name in names if name not in known]:
         raise BundleError(f"{bundle.path} has no artifact {unknown[0]}", f"choose from {', '.join(known)}")
     return [artifact for artifact in artifacts if artifact.file in names or not names]
+
+
+def _whole_only(artifacts: list[Artifact]) -> Iterator[Failure]:
+    """The artifacts whose layers can't be measured."""
+    for artifact in artifacts:
+        if artifact.format == "c":
+            problem = f"{artifact.file} is one function, whose layers can't be measured one by one"
+            yield Failure(artifact.file, "c", 1, 1, 1, problem, "measure it with 'mnistkit bench'", skipped=True)
 
 
 def _jobs(bundle: Bundle, graphs: ArtifactGraphs, runtime: Runtime, folder: Path, cpu: int | None) -> list[Job]:

@@ -114,6 +114,7 @@ def bench_remarks(report: BenchReport) -> list[str]:
         lines.append(f"idle p50 is of the samples that no other load slowed or interrupted: {kept}")
     if any(row.latency.observed.p99 is None for row in report.measurements):
         lines.append(f"–: p99 needs {min_samples(99):,} samples; raise --seconds")
+    lines += [f"{name} skips blank parts of images: its latency depends on the image" for name in report.skip_blank]
     if report.pinned:
         name = f"core {report.pinned.number}"
         lines.append(

@@ -21,7 +21,7 @@ from mnistkit import bundle
 from mnistkit.core import processes
 from mnistkit.core.errors import SessionError
 from mnistkit.core.processes import Message
-from mnistkit.runtimes import RUNTIMES, Session
+from mnistkit.runtimes import RUNTIMES, Runtime, Session
 
 IMAGES = 1000  # of the test set, used in turn
 THROUGHPUT_NANOSECONDS = 20_000_000  # of one sample
@@ -59,20 +59,24 @@ def _open(job: Message) -> tuple[list[Session], NDArray[np.uint8], dict[str, flo
     started = clock()
     runtime.preload()
     imported = clock()
-    session = runtime.open(Path(job["artifact"]), batch, job["threads"])
+    session = _open_session(runtime, job)
     loaded = clock()
     if session.batch != batch:
         raise SessionError(f"the artifact takes {session.batch} images at once, not {batch}", "pass another --batch")
     session.load(images[0])
     session.run()
     inferred = clock()
-    others = [runtime.open(Path(job["artifact"]), batch, job["threads"]) for _ in range(job["parallel"] - 1)]
+    others = [_open_session(runtime, job) for _ in range(job["parallel"] - 1)]
     cold_start = {
         "import_ms": (imported - started) / 1e6,
         "load_ms": (loaded - imported) / 1e6,
         "first_inference_ms": (inferred - loaded) / 1e6,
     }
     return [session, *others], images, cold_start
+
+
+def _open_session(runtime: Runtime, job: Message) -> Session:
+    return runtime.open(Path(job["artifact"]), job["batch"], job["threads"], trust_code=job["trust_code"])
 
 
 def pin(job: Message) -> None:

@@ -9,7 +9,7 @@ from mnistkit.bundle import AccuracyControl, Format
 from mnistkit.core import files
 from mnistkit.core.progress import Progress
 from mnistkit.data.dataset import LabeledImages
-from mnistkit.formats.model_file import ModelFile
+from mnistkit.formats.model_file import EditableModelFile, ModelFile
 from mnistkit.runtimes import default_for
 from mnistkit.runtimes.inference import predict
 from mnistkit_export.diagnose import diagnose_layers
@@ -33,10 +33,10 @@ class AccuracyTarget:
 def quantize_with_accuracy_control(
     format: Format,
     float32: ModelFile,
-    quantize: Callable[[tuple[str, ...]], ModelFile],
+    quantize: Callable[[tuple[str, ...]], EditableModelFile],
     target: AccuracyTarget,
     progress: Progress,
-) -> tuple[ModelFile, AccuracyControl]:
+) -> tuple[EditableModelFile, AccuracyControl]:
     """Quantize a model, and keep the worst layers in float, a few at a time, until it reaches the target.
 
     `quantize` receives the layers to keep in float. The result misses the target if no quantized layer is left.

@@ -102,8 +102,8 @@ def _diagnose_in_worker(name: str, job: Message) -> tuple[LayerReport, ...]:
 
 
 def _pairs(bundle: Bundle) -> list[tuple[Artifact, Artifact]]:
-    """Each quantized artifact and the float32 artifact of its format."""
-    artifacts = bundle.manifest.artifacts
+    """Each quantized artifact and the float32 artifact of its format; C computes what its int8 TFLite file does."""
+    artifacts = [artifact for artifact in bundle.manifest.artifacts if artifact.format in COMPARE]
     float32 = {artifact.format: artifact for artifact in artifacts if artifact.quantization == "float32"}
     quantized = [artifact for artifact in artifacts if artifact.quantization != "float32"]
     remedy = "export float32 and a quantization of the same format"

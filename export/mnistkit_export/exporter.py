@@ -17,13 +17,14 @@ from mnistkit.bundle import (
     SourceModel,
 )
 from mnistkit.core import files
-from mnistkit.core.errors import BundleError, ExportError, ModelError, OptionError
+from mnistkit.core.errors import BundleError, ExportError, ModelError, OptionError, StorageError
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data.dataset import Dataset, LabeledImages
+from mnistkit.runtimes import trust
 from mnistkit.training import keras_models, loading
 from mnistkit.training.keras_models import KerasModel
 from mnistkit.verify.parity import float32_tolerance
-from mnistkit_export import calibration, preprocessing, preprocessing_search, profiling, sanity
+from mnistkit_export import calibration, cross_compilation, preprocessing, preprocessing_search, profiling, sanity
 from mnistkit_export.accuracy_control import AccuracyTarget
 from mnistkit_export.calibration import RepresentativeDataset
 from mnistkit_export.convert import ArtifactWriter, Expected, conversion_step
@@ -46,6 +47,7 @@ def export(
     artifact can be converted, BundleError if `out` already exists, StorageError if it can't be written.
     """
     artifact_kinds = options.artifact_kinds()
+    cross_compilation.check_compilers(options.targets)
     check_not_exists(out, force=options.force)
     requested = options.preprocessing.resolve(data)
     with progress.task(f"loading {model_path.name}"):
@@ -87,7 +89,17 @@ def export(
     images = representative.images if representative else np.empty((0, *data.image_shape), np.float32)
     writer = ArtifactWriter(prepared, images, provenance, options, target, expected, progress)
     _write_bundle(out, writer, artifact_kinds, evaluation)
-    return bundle.open_bundle(out)
+    written = bundle.open_bundle(out)
+    _remember_code(written, progress)
+    return written
+
+
+def _remember_code(written: Bundle, progress: Progress) -> None:
+    """Let this machine run the code that it made."""
+    try:
+        trust.remember(file.sha256 for file in written.manifest.code())
+    except StorageError as error:
+        progress.log(f"the C code will need --trust-code on this machine too: {error.problem}")
 
 
 def _optimize(

@@ -1,4 +1,4 @@
-"""Reads the metadata and the model information of a .tflite or .onnx file."""
+"""Reads the metadata and the model information of a .tflite, .onnx or .c file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,14 @@ class Inspection(records.Record, schema="inspection", version=1):
 
 
 def inspect(path: Path) -> Inspection:
-    """Read the .tflite or .onnx file at `path`.
+    """Read the .tflite, .onnx or .c file at `path`.
 
-    Raises ModelError if it is neither or is corrupt, MissingExtraError if the package that reads it is not installed,
-    StorageError if it can't be read, RecordError if its metadata are invalid.
+    Raises ModelError if it is none of these or is corrupt, MissingExtraError if the package that reads it is not
+    installed, StorageError if it can't be read, RecordError if its metadata are invalid.
     """
     suffix = path.suffix.removeprefix(".")
     if suffix not in MODEL_FILES:
-        raise ModelError(f"{path} is neither a .tflite nor an .onnx file", "pass one of these, or a bundle")
+        raise ModelError(f"{path} is not a .tflite, .onnx or .c file", "pass one of these, or a bundle")
     content = files.read_bytes(path)
     try:
         model_file = MODEL_FILES[suffix].from_bytes(content)

@@ -2,21 +2,23 @@
 
 from dataclasses import dataclass
 
-from mnistkit.bundle import CalibrationMethod, Format, Quantization
+from mnistkit.bundle import CalibrationMethod, Format, Quantization, Target
 from mnistkit.core.errors import OptionError
 from mnistkit_export.calibration import SAMPLES
 from mnistkit_export.preprocessing import AUTO, PreprocessingOptions
 
 ArtifactKind = tuple[Format, Quantization]
+C_SOURCE: ArtifactKind = ("tflite", "int8")  # C is generated from this file
 CALIBRATED = ("int8", "int16x8")
 
 # Exported by default, in this order.
 DEFAULT_QUANTIZATIONS: dict[Format, tuple[Quantization, ...]] = {
     "tflite": ("float32", "float16", "dynamic", "int8"),
     "onnx": ("float32", "dynamic", "int8"),
+    "c": ("int8",),
 }
 # Exported only if requested: XNNPACK has no kernels for int16x8, which makes it 70 times as slow as int8.
-EXTRA_QUANTIZATIONS: dict[Format, tuple[Quantization, ...]] = {"tflite": ("int16x8",), "onnx": ()}
+EXTRA_QUANTIZATIONS: dict[Format, tuple[Quantization, ...]] = {"tflite": ("int16x8",), "onnx": (), "c": ()}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ExportOptions:
     preprocessing: PreprocessingOptions = AUTO
     accept_accuracy: bool = False  # export even if the accuracy, or the data set, is not what was expected
     optimize: bool = True
+    targets: tuple[Target, ...] = ()  # processors to compile the C for
+    skip_blank: bool = True  # let the C skip blank parts of images where that pays
     profile: bool = False  # add the artifacts cut after each layer
     force: bool = False  # replace an existing bundle
 
@@ -56,4 +60,13 @@ class ExportOptions:
             )
         if self.max_drop is not None and not any(quantization == "int8" for _, quantization in artifact_kinds):
             raise OptionError("--max-drop applies only to int8, which is not exported", "add --quantize int8")
+        if self.targets and ("c", "int8") not in artifact_kinds:
+            raise OptionError("--target applies only to C, which is not exported", "add --format c and --quantize int8")
         return artifact_kinds
+
+    def is_requested(self, format: Format) -> bool:
+        """Whether the export counts as incomplete without the artifacts of a format.
+
+        C is made for few operators, so that by default it is left out if it can't be generated.
+        """
+        return format != "c" or "c" in self.formats or bool(self.targets)

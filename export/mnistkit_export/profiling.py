@@ -28,7 +28,7 @@ def write(folder: Path, artifacts: tuple[Artifact, ...], progress: Progress) -> 
     rows, graphs = list[ArtifactGraphs](), list[tuple[str, bytes]]()
     reference_model = _reference_model()
     with tempfile.TemporaryDirectory() as scratch:
-        for artifact in artifacts:
+        for artifact in (artifact for artifact in artifacts if artifact.format in CUTTERS):  # C has no parts to cut
             with conversion_step(f"cutting {artifact.file} for the profile", progress):
                 cuts = list(CUTTERS[artifact.format]((folder / artifact.file).read_bytes()))
                 names = [f"{artifact.file}.{number:03}" for number in range(len(cuts))]

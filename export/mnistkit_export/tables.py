@@ -5,7 +5,17 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from mnistkit.bundle import Bundle, ConversionInfo, File, Manifest, ModelInfo, Preprocessing, Provenance, Tensor
+from mnistkit.bundle import (
+    Artifact,
+    Bundle,
+    ConversionInfo,
+    File,
+    Manifest,
+    ModelInfo,
+    Preprocessing,
+    Provenance,
+    Tensor,
+)
 from mnistkit.cli.tables import kilobytes, percent, table
 from mnistkit.cli.tables.remarks import reason_lines
 from mnistkit_export.diagnose import ArtifactReport
@@ -17,7 +27,10 @@ Rows = dict[str, str]
 def bundle_metadata(bundle: Bundle) -> list[Table]:
     """The provenance of a bundle, then the metadata of each artifact."""
     manifest = bundle.manifest
-    artifacts = [_grid(_file(artifact) | _conversion(artifact) | _model(artifact)) for artifact in manifest.artifacts]
+    artifacts = [
+        _grid(_file(artifact) | _conversion(artifact) | _model(artifact) | _libraries(artifact))
+        for artifact in manifest.artifacts
+    ]
     return [_grid(_provenance(manifest.provenance)), *artifacts]
 
 
@@ -92,6 +105,12 @@ def _model(info: ModelInfo) -> Rows:
         "output": _tensor(info.output),
         "operators": ", ".join(f"{count}× {kind}" for kind, count in counts.items()),
         "requires": _versions(info.requires) or "unknown",
+    }
+
+
+def _libraries(artifact: Artifact) -> Rows:
+    return {
+        f"library for {row.target}": f"{row.file}, {row.bytes:,} bytes, {row.compiler}" for row in artifact.libraries
     }
 
 

@@ -1,7 +1,9 @@
 """The test cases of emulated boards, and the predictions that they compare."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,15 @@ class PredictionPair:
     def label_changes(self) -> int:
         """The number of images with different predicted labels."""
         return int((self.machine.argmax(axis=1) != self.board.argmax(axis=1)).sum())
+
+
+def without_compilers(board: Board, folder: Path) -> dict[str, str]:
+    """Environment variables with which a command on the board does not find this machine's compilers."""
+    (folder / "programs").mkdir()
+    for name in (board.release.emulator, f"{board.release.emulator}-static"):
+        if path := shutil.which(name):
+            (folder / "programs" / name).symlink_to(path)
+    return {"PATH": f"{board.bin}:{folder / 'programs'}"}
 
 
 ComparePredictions = Callable[[Case], list[PredictionPair]]

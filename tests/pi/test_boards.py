@@ -15,16 +15,18 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from pi.cases import MAX_DIFFERENCE, BoardFactory, Case, ComparePredictions
-from support import ROOT, Cli
+from pi.cases import MAX_DIFFERENCE, BoardFactory, Case, ComparePredictions, without_compilers
+from support import ROOT, Cli, add_library
 
 from emulated_pi import userland
 from emulated_pi.specs import SPECS
-from mnistkit.bundle import open_bundle
+from mnistkit.bundle import Target, open_bundle
 from mnistkit.cli import main
 from mnistkit.core import records
 from mnistkit.device.doctor import DoctorReport
+from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
+from mnistkit_export import cross_compilation
 
 QUICK = [Case("pi4", images=300), Case("pi5", images=300)]
 FULL = [Case("pi3"), Case("pi4"), Case("pi5"), Case("pi5", "trixie")]
@@ -136,6 +138,22 @@ def test_own_model_passes_on_a_board(board: BoardFactory, shapes_bundle: Path) -
     assert result.stdout.count("PASS") == 7
 
 
+@pytest.mark.parametrize("name", ["pi3", "pi4", "pi5"])
+def test_prebuilt_library_predicts_what_int8_tflite_does_here(
+    board: BoardFactory, bundle: Path, mnistkit: Cli, tmp_path: Path, name: Target
+) -> None:
+    library = cross_compilation.compile_for(name, bundle / "model.int8.c")
+    add_library(bundle, name, (bundle / library.file).read_bytes())
+    options = "--limit", 100, "--margin", 5, "--save-predictions"
+    chosen, environment = board(name, "bookworm"), without_compilers(board(name, "bookworm"), tmp_path)
+    arguments = "verify", bundle, "--runtime", "c", "--trust-code", *options, tmp_path / "board.npz"
+    result = chosen.run("mnistkit", *arguments, environment=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert mnistkit("verify", bundle, "--runtime", "litert", *options, tmp_path / "here.npz").code == 0
+    (on_board,), here = (predictions.load(tmp_path / f"{file}.npz").probabilities for file in ("board", "here"))
+    np.testing.assert_allclose(on_board, here[-1], atol=1e-6)
+
+
 def test_bench_rejects_an_emulated_processor(board: BoardFactory, cnn_bundle: Path) -> None:
     result = board("pi5", "bookworm").run("mnistkit", "bench", cnn_bundle)
     assert result.returncode == 2
@@ -172,8 +190,9 @@ def test_device_extra_is_small(board: BoardFactory) -> None:
 
 
 @pytest.mark.parametrize("name", ["pi4", "pi5"])
-def test_doctor_reports_the_board_and_its_problems(board: BoardFactory, name: str) -> None:
-    result = board(name, "bookworm").run("mnistkit", "doctor", "--json", "-")
+def test_doctor_reports_the_board_and_its_problems(board: BoardFactory, tmp_path: Path, name: str) -> None:
+    environment = without_compilers(board(name, "bookworm"), tmp_path)
+    result = board(name, "bookworm").run("mnistkit", "doctor", "--json", "-", environment=environment)
     report = records.parse(result.stdout.encode(), DoctorReport, name, "")
     assert report.machine.cpu == SPECS[name].model
     assert {status.runtime: status.loads for status in report.runtimes} == {
@@ -181,10 +200,17 @@ def test_doctor_reports_the_board_and_its_problems(board: BoardFactory, name: st
         "onnxruntime": True,
         "tflite-runtime": False,
         "tensorflow": False,
+        "c": False,
     }
-    assert all(status.wheel for status in report.runtimes)  # each has a wheel for this Python and processor
+    assert all(
+        status.wheel for status in report.runtimes if status.runtime != "c"
+    )  # each has a wheel for this Python and processor
     messages = [finding.message.partition(":")[0] for finding in report.findings if "load" not in finding.message]
-    assert messages == ["this processor is emulated", "the CPU governor is ondemand"]
+    assert messages == [
+        "this processor is emulated",
+        "the CPU governor is ondemand",
+        "no C compiler is installed",
+    ]
     assert result.returncode == 0
 
 

@@ -136,7 +136,7 @@ class Failure(Configuration):
 
     problem: str
     remedy: str
-    skipped: bool  # the runtime is not installed
+    skipped: bool  # nothing failed: the runtime or the compiler is not installed, or the code is not trusted
 
 
 Change = Literal["faster", "slower", "no measurable difference", "cannot tell"]
@@ -191,6 +191,7 @@ class BenchReport(records.Record, schema="bench", version=2):
     failures: tuple[Failure, ...]
     versions: dict[str, str]
     comparison: BenchComparison | None = None  # None without a baseline
+    skip_blank: tuple[str, ...] = ()  # artifacts that skip blank parts of images: their latency depends on the image
 
     @property
     def is_unstable(self) -> bool:

@@ -35,9 +35,10 @@ MAX_CHUNK_BYTES = 1 << 26  # 64 MB, uncompressed
 ROUNDING = 1e-5  # rounding error of a float32 probability
 EXPORT_AGAIN = "export it again with 'mnistkit export', or copy it again"
 
-Format = Literal["tflite", "onnx"]
+Format = Literal["tflite", "onnx", "c"]
 Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 CalibrationMethod = Literal["minmax", "percentile", "entropy"]
+Target = Literal["pi3", "pi4", "pi5", "x86-64-v3", "x86-64-vnni"]
 PreprocessingKind = Literal["raw", "unit", "symmetric", "standardize", "l2-rows", "l2-columns", "l2-image", "custom"]
 
 
@@ -171,8 +172,27 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class Library(File):
+    """A shared library that was compiled from the source of an artifact in C."""
+
+    target: Target
+    compiler: str  # the first line that it prints for --version
+
+
+@dataclass(frozen=True)
 class Artifact(ModelInfo, ConversionInfo, File):
-    """An exported model file."""
+    """An exported model file. In C it is the source, with a header and libraries."""
+
+    header: File | None = None  # None except in C
+    libraries: tuple[Library, ...] = ()
+    skips_blank: bool = False  # whether it skips blank parts of images, so that its latency depends on the image
+
+    def files(self) -> Iterator[File]:
+        """All files of the artifact."""
+        yield self
+        if self.header:
+            yield self.header
+        yield from self.libraries
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,7 @@ class NotExported:
     file: str
     problem: str
     remedy: str
+    requested: bool = True  # whether the export counts as incomplete without it
 
 
 @dataclass(frozen=True)
@@ -206,7 +227,7 @@ class Metadata(records.Record, schema="metadata", version=1):
 
 
 @dataclass(frozen=True)
-class Manifest(records.Record, schema="bundle", version=1):
+class Manifest(records.Record, schema="bundle", version=2):
     """The contents of a bundle and their origin."""
 
     provenance: Provenance
@@ -223,9 +244,13 @@ class Manifest(records.Record, schema="bundle", version=1):
 
     def files(self) -> Iterator[File]:
         """All files except the manifest."""
-        yield from (self.test_set, self.reference, *self.artifacts)
+        yield from (self.test_set, self.reference, *(file for artifact in self.artifacts for file in artifact.files()))
         if self.profile:
             yield self.profile
+
+    def code(self) -> list[File]:
+        """The files of code: to run an artifact in C is to run them."""
+        return [file for artifact in self.artifacts if artifact.format == "c" for file in artifact.files()]
 
 
 def digest_of_manifest(content: str | bytes) -> str:
@@ -262,6 +287,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     manifest_sha256: str
+    trust_code: bool = False  # whether its code may run even if it was made on another machine
 
     def file(self, file: File) -> Path:
         """The path of a file of this bundle."""
@@ -355,21 +381,34 @@ def artifact_name(format: Format, quantization: Quantization) -> str:
     return f"model.{quantization}.{format}"
 
 
+def header_name(source: str) -> str:
+    """The name of the header of an artifact in C."""
+    return f"{source.removesuffix('.c')}.h"
+
+
+def library_name(source: str, target: str) -> str:
+    """The name of the library of an artifact in C for a target."""
+    return f"{source.removesuffix('.c')}.{target}.so"
+
+
 def looks_like_bundle(path: Path) -> bool:
     """Whether the folder contains a bundle's manifest, and no file that does not belong to a bundle."""
     names = {entry.name for entry in path.iterdir()}
-    artifacts = {
-        artifact_name(format, quantization) for quantization in get_args(Quantization) for format in get_args(Format)
-    }
-    if MANIFEST not in names or not names <= artifacts | {MANIFEST, TEST_SET, REFERENCE, PROFILE}:
+    known = {MANIFEST, TEST_SET, REFERENCE, PROFILE}
+    for quantization in get_args(Quantization):
+        source = artifact_name("c", quantization)
+        known |= {artifact_name(format, quantization) for format in get_args(Format)} | {header_name(source)}
+        known |= {library_name(source, target) for target in get_args(Target)}
+    if MANIFEST not in names or not names <= known:
         return False
     return records.names_schema(path / MANIFEST, Manifest)
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, *, trust_code: bool = False) -> Bundle:
     """Open the bundle in the folder `path` and verify every file.
 
-    Raises BundleError if it is incomplete or corrupt, and StorageError if a file can't be read.
+    With `trust_code`, its code may run even if it was made on another machine. Raises BundleError if it is incomplete
+    or corrupt, and StorageError if a file can't be read.
     """
     manifest_path = path / MANIFEST
     if manifest_path.is_symlink() or not manifest_path.is_file():
@@ -385,7 +424,7 @@ def open_bundle(path: Path) -> Bundle:
     _check_files(path, manifest)
     for artifact in manifest.artifacts:
         _check_metadata(path, artifact, manifest.provenance)
-    return Bundle(path, manifest, files.sha256(content))
+    return Bundle(path, manifest, files.sha256(content), trust_code)
 
 
 def _check_names(path: Path, manifest: Manifest) -> None:
@@ -397,6 +436,17 @@ def _check_names(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"{path}: the manifest lists a file twice", EXPORT_AGAIN)
     if not manifest.artifacts:
         raise BundleError(f"{path}: the manifest lists no artifacts", EXPORT_AGAIN)
+    for artifact in manifest.artifacts:
+        if [file.file for file in artifact.files()] != list(_expected_names(artifact)):
+            raise BundleError(f"{path}: the manifest lists other files of {artifact.file} than expected", EXPORT_AGAIN)
+
+
+def _expected_names(artifact: Artifact) -> Iterator[str]:
+    """The names that the files of an artifact must have: the runtime finds them by these."""
+    yield artifact.file
+    if artifact.format == "c":
+        yield header_name(artifact.file)
+        yield from (library_name(artifact.file, library.target) for library in artifact.libraries)
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:

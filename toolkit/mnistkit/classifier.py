@@ -25,6 +25,7 @@ class Classifier:
     _path: Path = field(repr=False)
     _batch: int = field(repr=False)  # for more than one image
     _threads: int = field(repr=False)
+    _trust_code: bool = field(repr=False)
     _sessions: dict[int, Session] = field(repr=False, default_factory=dict)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -47,19 +48,31 @@ class Classifier:
 
     def _session(self, batch: int) -> Session:
         if batch not in self._sessions:
-            self._sessions[batch] = RUNTIMES[self.runtime].open(self._path, batch, self._threads)
+            runtime = RUNTIMES[self.runtime]
+            self._sessions[batch] = runtime.open(self._path, batch, self._threads, trust_code=self._trust_code)
         return self._sessions[batch]
 
 
-def open_classifier(path: Path | str, artifact: str | None, runtime: str | None, threads: int) -> Classifier:
+def open_classifier(
+    path: Path | str, artifact: str | None, runtime: str | None, threads: int, *, trust_code: bool
+) -> Classifier:
     """See `mnistkit.load`."""
-    bundle = open_bundle(Path(path))
+    bundle = open_bundle(Path(path), trust_code=trust_code)
     chosen, chosen_runtime = choose_artifact(bundle.manifest.artifacts, artifact, runtime)
     height, width, channels = bundle.manifest.test_set.image_shape
     labels = bundle.manifest.provenance.labels
     shape = height, width, channels
     batch = batch_size(chosen.quantization)
-    classifier = Classifier(chosen.file, chosen_runtime.name, labels, shape, bundle.file(chosen), batch, threads)
+    classifier = Classifier(
+        artifact=chosen.file,
+        runtime=chosen_runtime.name,
+        labels=labels,
+        image_shape=shape,
+        _path=bundle.file(chosen),
+        _batch=batch,
+        _threads=threads,
+        _trust_code=trust_code,
+    )
     classifier.predict(np.zeros((1, *shape), np.uint8))  # fails now rather than on the first image
     return classifier
 

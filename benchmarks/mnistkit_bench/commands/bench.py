@@ -30,6 +30,7 @@ class Percentage(click.ParamType[float]):
 @click.command(short_help="Measure the latency or throughput of a bundle on this machine.")
 @options.bundle_argument
 @options.runtime
+@options.trust_code
 @options.sampling
 @click.option("--batch", "batches", type=options.Counts(), help="Measure the throughput with these batch sizes.")
 @click.option("--parallel", type=options.Counts(), help="Measure the throughput of so many sessions side by side.")
@@ -51,6 +52,7 @@ def command(
     ctx: click.Context,
     bundle: Path,
     runtimes: tuple[str, ...],
+    trust_code: bool,
     seconds: float,
     samples: int | None,
     processes: int | None,
@@ -96,7 +98,7 @@ def command(
         comparison.check_baseline(baseline, this_machine(), fail_over, across_machines=across_machines)
     sampling = SamplingOptions(seconds, samples, processes)
     bench_options = BenchOptions(sampling, runtimes, threads, batches or (), parallel or (), cpu, deadline, max_miss)
-    report = bench(open_bundle(bundle), bench_options, terminal.Terminal())
+    report = bench(open_bundle(bundle, trust_code=trust_code), bench_options, terminal.Terminal())
     compared = comparison.compare_reports(baseline, report, fail_over) if baseline else None
     report = replace(report, comparison=compared)
     terminal.write_result(report, json_path, *tables.report_output(report))

@@ -103,7 +103,8 @@ def _predict(network: Network, memory: Memory, steps: list[Step], offsets: dict[
         arguments = ", ".join(f"memory + {offsets.get(name, 0)}" for name in names)
         lines += [*_fill(memory.buffers[step.output], offsets), f"{step.kernel.name}({arguments});"]
     lines += _read_result(network, memory.views[network.output], offsets)
-    return f"NO_CALLS int model_predict(const uint8_t *image, float *probabilities, void *arena)\n{{\n{indent(lines)}\n}}\n"
+    head = "NO_CALLS int model_predict(const uint8_t *image, float *probabilities, void *arena)"
+    return f"{head}\n{{\n{indent(lines)}\n}}\n"
 
 
 def _copy_image(network: Network, view: View, memory: Memory, offsets: dict[str, int]) -> list[str]:

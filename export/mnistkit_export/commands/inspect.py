@@ -11,7 +11,7 @@ from mnistkit.cli import options
 @click.argument("path", type=options.PATH, default=options.WORKSPACE / "bundle")
 @options.json_file
 def command(path: Path, json_path: Path | None) -> None:
-    """Show the metadata of a bundle (build/cnn/bundle by default), or of a single .tflite or .onnx file.
+    """Show the metadata of a bundle (build/cnn/bundle by default), or of a single .tflite, .onnx or .c file.
 
     Every artifact stores its own metadata: source model, data, conversion. The checksums of a bundle are verified
     first.

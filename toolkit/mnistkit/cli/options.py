@@ -81,8 +81,11 @@ runtime = click.option(
     "--runtime",
     "runtimes",
     multiple=True,
-    type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime"]),
+    type=click.Choice(["litert", "tflite-runtime", "tensorflow", "onnxruntime", "c"]),
     help="Runtime to use (repeatable). Default: every installed runtime.",
+)
+trust_code = click.option(
+    "--trust-code", is_flag=True, help="Run the C code of a bundle even if it was made on another machine."
 )
 margin = click.option(
     "--margin",

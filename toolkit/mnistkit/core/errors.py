@@ -53,6 +53,18 @@ class SessionError(MnistkitError):
     """A runtime that can't open or run an artifact."""
 
 
+class CompilerError(MnistkitError):
+    """A C compiler that fails or does not respond."""
+
+
+class MissingCompilerError(CompilerError):
+    """A C compiler that is not installed."""
+
+
+class UntrustedCodeError(MnistkitError):
+    """Generated code that was made on another machine: it runs only if the user trusts it."""
+
+
 class BenchError(MnistkitError):
     """A measurement that is not possible on this machine, or measurements that can't be compared."""
 

@@ -36,9 +36,14 @@ def install_command(extra: str) -> str:
 
 def installed_versions(*packages: str) -> dict[str, str]:
     """The version of Python and of each named package that is installed."""
+    return {"python": platform.python_version()} | package_versions(*packages)
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """The version of each named package that is installed."""
     from importlib import metadata  # imports the email parser, which worker processes don't need
 
-    versions = {"python": platform.python_version()}
+    versions = {}
     for package in packages:
         try:
             versions[package] = metadata.version(package)

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnistkit.core import records
-from mnistkit.core.errors import WorkerError
+from mnistkit.core.errors import MnistkitError, WorkerError
 from mnistkit.core.packages import installed_versions
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.device import wheels
 from mnistkit.device.machine import Machine, MachineState, read_state, this_machine, throttling
 from mnistkit.device.wheels import WheelPlatform
-from mnistkit.runtimes import RUNTIMES, Runtime, isolation, runtime_versions
+from mnistkit.runtimes import RUNTIMES, PackageRuntime, Runtime, isolation, runtime_versions
+from mnistkit.runtimes.compiler import check_compiler, find_compiler
 
 COMMON_PAGE_SIZE = 4096  # bytes
 PERFORMANCE_COMMAND = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 COOLING = "cool the board with a fan or a heat sink"
 THROTTLING_REMEDIES = {"under-voltage": "use the board's own power supply and a short cable"}
+
+COMPILED = "c"  # the format that needs a compiler instead of a package
 
 Severity = Literal["problem", "warning"]
 
@@ -36,7 +39,7 @@ class RuntimeStatus:
 
     runtime: str
     format: str  # of the artifacts that it runs
-    installed: str  # version, or ""
+    installed: str  # version, of the compiler in the case of C, or ""
     loads: bool
     wheel: str  # newest version with a wheel for this machine, or ""
     reason: str  # why it does not load, or why there is no wheel
@@ -73,6 +76,12 @@ def run_checks(progress: Progress = SILENT) -> DoctorReport:
 
 
 def _runtime_status(runtime: Runtime, target: WheelPlatform, advance: Callable[[float], None]) -> RuntimeStatus:
+    status = _package_status(runtime, target) if isinstance(runtime, PackageRuntime) else _compiler_status(runtime)
+    advance(1)
+    return status
+
+
+def _package_status(runtime: PackageRuntime, target: WheelPlatform) -> RuntimeStatus:
     wheel = wheels.find(runtime.distribution, target)
     installed = runtime.installed()
     reason = remedy = ""
@@ -85,7 +94,6 @@ def _runtime_status(runtime: Runtime, target: WheelPlatform, advance: Callable[[
         remedy = runtime.install_command
     else:
         reason = wheels.explain_missing(runtime.distribution, target)
-    advance(1)
     return RuntimeStatus(
         runtime=runtime.name,
         format=runtime.format,
@@ -95,6 +103,17 @@ def _runtime_status(runtime: Runtime, target: WheelPlatform, advance: Callable[[
         reason=reason,
         remedy=remedy,
     )
+
+
+def _compiler_status(runtime: Runtime) -> RuntimeStatus:
+    version = reason = remedy = ""
+    try:
+        compiler = find_compiler()
+        version = compiler.version
+        check_compiler(compiler)
+    except MnistkitError as error:
+        reason, remedy = error.problem, error.remedy
+    return RuntimeStatus(runtime.name, runtime.format, version, not reason, "", reason, remedy)
 
 
 def _machine_findings(machine: Machine, target: WheelPlatform) -> Iterator[Finding]:
@@ -131,16 +150,23 @@ def _runtime_findings(statuses: tuple[RuntimeStatus, ...], machine: Machine) -> 
     failing = [status for status in statuses if status.installed and not status.loads]
     for status in failing:
         message = f"{status.runtime} {status.installed} does not load: {status.reason}"
+        message = status.reason if status.format == COMPILED else message
         yield Finding("problem", message, status.remedy)
     if failing and machine.page_size != COMMON_PAGE_SIZE:
         message = f"memory pages have {machine.page_size:,} bytes, and some wheels need {COMMON_PAGE_SIZE:,}"
         yield Finding("warning", message, "add kernel=kernel8.img to /boot/firmware/config.txt and reboot")
-    working = {status.format for status in statuses if status.loads}
-    missing = dict.fromkeys(status.format for status in statuses if status.format not in working)
+    packages = [status for status in statuses if status.format != COMPILED]
+    working = {status.format for status in packages if status.loads}
+    missing = dict.fromkeys(status.format for status in packages if status.format not in working)
     for format in missing:
         severity: Severity = "problem" if len(missing) > 1 else "warning"
         message = f"no working runtime for .{format} artifacts"
         yield Finding(severity, message, _install_remedy([status for status in statuses if status.format == format]))
+    for status in statuses:
+        if status.format == COMPILED and not status.installed:  # optional: a library for this processor needs none
+            yield Finding(
+                "warning", f"{status.reason}: .c artifacts run only from a library for this processor", status.remedy
+            )
 
 
 def _install_remedy(statuses: list[RuntimeStatus]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnistkit.core import records
+from mnistkit.core.cpu import this_cpu
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 THERMAL_FOLDER = Path("/sys/class/thermal")
@@ -56,20 +57,20 @@ class MachineState:
 
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    info = _cpuinfo()
+    cpu = this_cpu()
     maxima = [khz for khz in map(_number, CPU_FOLDER.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")) if khz]
     return Machine(
-        cpu=_text(Path("/proc/device-tree/model")) or info.get("model name", "") or platform.processor() or "unknown",
+        cpu=_text(Path("/proc/device-tree/model")) or cpu.name or platform.processor() or "unknown",
         cores=os.cpu_count() or 1,
         architecture=platform.machine(),
         kernel=f"{platform.system()} {platform.release()}",
-        features=tuple(sorted((X86_FEATURES | ARM_FEATURES) & set(_flags(info)))),
+        features=tuple(sorted((X86_FEATURES | ARM_FEATURES) & set(cpu.features))),
         bits=8 * struct.calcsize("P"),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         libc=" ".join(platform.libc_ver()).strip(),
         governors=tuple(sorted({*map(_text, CPU_FOLDER.glob("cpu[0-9]*/cpufreq/scaling_governor"))} - {""})),
         maximum_mhz=max(maxima) / 1000 if maxima else None,
-        virtual="hypervisor" in _flags(info) or _text(VENDOR) == "QEMU" or bool(_text(HYPERVISOR)),
+        virtual="hypervisor" in cpu.features or _text(VENDOR) == "QEMU" or bool(_text(HYPERVISOR)),
         emulated=_is_emulated(),
     )
 
@@ -138,20 +139,6 @@ def _elf_machine(program: Path) -> int:
     except OSError:
         return 0
     return int.from_bytes(header[18:20], sys.byteorder) if header[:4] == b"\x7fELF" else 0
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The fields of the first core in /proc/cpuinfo."""
-    fields: dict[str, str] = {}
-    for line in _text(Path("/proc/cpuinfo")).splitlines():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
-    return fields
-
-
-def _flags(info: dict[str, str]) -> list[str]:
-    """The CPU features: the field is called "flags" on x86 and "Features" on ARM."""
-    return f"{info.get('flags', '')} {info.get('Features', '')}".split()
 
 
 def _number(path: Path) -> float | None:

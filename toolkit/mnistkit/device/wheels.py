@@ -2,15 +2,14 @@
 
 import functools
 import platform
-import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnistkit.core import records
+from mnistkit.core.cpu import this_cpu
 
 TABLE = Path(__file__).with_name("wheels.json")
-USERLANDS = {("aarch64", 32): "armv7l", ("x86_64", 32): "i686"}  # 32-bit userland on a 64-bit kernel
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,9 @@ class WheelPlatform:
 def this_platform() -> WheelPlatform:
     """The platform of this Python."""
     name, version = platform.libc_ver()
-    machine = platform.machine()
     return WheelPlatform(
         python="{}.{}".format(*sys.version_info),
-        architecture=USERLANDS.get((machine, 8 * struct.calcsize("P")), machine),
+        architecture=this_cpu().architecture,
         glibc=version if name == "glibc" else "",
     )
 

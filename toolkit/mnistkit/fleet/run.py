@@ -8,13 +8,13 @@ from pathlib import Path
 from mnistkit.bench_report import BenchReport
 from mnistkit.bundle import Bundle
 from mnistkit.core import files, records
-from mnistkit.core.errors import MnistkitError, RecordError, StorageError
+from mnistkit.core.errors import CompilerError, MnistkitError, RecordError, StorageError, UntrustedCodeError
 from mnistkit.core.packages import installed_versions
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.fleet import inventory, last_run, playbook, wheel
 from mnistkit.fleet.inventory import Fleet
 from mnistkit.fleet.report import Action, FleetReport, Host, family, spread, with_holm
-from mnistkit.runtimes import RUNTIMES, runtime_versions
+from mnistkit.runtimes import RUNTIMES, runtime_versions, trust
 from mnistkit.verify import predictions
 from mnistkit.verify.parity import Limits
 from mnistkit.verify.predictions import Predictions
@@ -63,7 +63,7 @@ def verify(
 
     limit = [] if settings.limit is None else ["--limit", str(settings.limit)]
     options = [
-        *_runtime_options(runtimes),
+        *_run_options(bundle, runtimes),
         *limit,
         "--seed",
         str(settings.seed),
@@ -92,7 +92,7 @@ def bench(
         _check_bundle(report.bundle_sha256, bundle)
         return replace(host, bench=report.without_raw_samples())
 
-    options = [*_runtime_options(runtimes), *arguments]
+    options = [*_run_options(bundle, runtimes), *arguments]
     return _report("bench", bundle, _run("bench", bundle, fleet, options, read, progress))
 
 
@@ -181,7 +181,10 @@ def _local_predictions(
         return None, f"{runtimes[0].name} is not installed on this machine; {runtimes[0].install_command}"
     with progress.task("verifying on this machine, to compare"):
         images = bundle.evaluation_set()
-        return predictions.run_artifacts(bundle, images, installed, settings.limit, settings.seed), ""
+        try:
+            return predictions.run_artifacts(bundle, images, installed, settings.limit, settings.seed), ""
+        except (CompilerError, UntrustedCodeError) as error:  # the boards ran nothing but C
+            return None, str(error)
 
 
 def _compared(host: Host, local: Predictions, from_board: Predictions | None, margin: float) -> Host:
@@ -193,8 +196,12 @@ def _compared(host: Host, local: Predictions, from_board: Predictions | None, ma
         return host
 
 
-def _runtime_options(runtimes: tuple[str, ...]) -> list[str]:
-    return [argument for name in runtimes for argument in ("--runtime", name)]
+def _run_options(bundle: Bundle, runtimes: tuple[str, ...]) -> list[str]:
+    """The options of `verify` and `bench` for runtimes, and for code that this machine trusts."""
+    code = bundle.manifest.code()
+    trusted = bool(code) and (bundle.trust_code or all(trust.is_trusted(file.sha256) for file in code))
+    options = [argument for name in runtimes for argument in ("--runtime", name)]
+    return [*options, *(["--trust-code"] if trusted else [])]
 
 
 def _report(

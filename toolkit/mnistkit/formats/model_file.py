@@ -22,5 +22,9 @@ class ModelFile(Protocol):
     def metadata(self) -> bytes | None:
         """The metadata that mnistkit stored; None if there is none."""
 
+
+class EditableModelFile(ModelFile, Protocol):
+    """A model file that a converter made."""
+
     def set_metadata(self, text: str) -> None:
         """Store metadata, replacing those that mnistkit stored before."""

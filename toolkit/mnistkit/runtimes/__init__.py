@@ -6,101 +6,31 @@ and nothing else, so that it can be timed, and `read` returns the probabilities.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from mnistkit.core.errors import MnistkitError, SessionError, one_line
-from mnistkit.core.packages import install_command, installed_versions, missing_package
+from mnistkit.core.errors import SessionError
+from mnistkit.core.packages import installed_versions
+from mnistkit.runtimes.compiled_runtime import CompiledRuntime
+from mnistkit.runtimes.package_runtime import PackageRuntime
+from mnistkit.runtimes.runtime import Runtime, Session
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+__all__ = [
+    "RUNTIMES",
+    "PackageRuntime",
+    "Runtime",
+    "Session",
+    "artifacts_without_runtime",
+    "default_for",
+    "match_runtimes",
+    "runtime_versions",
+]
 
-
-class Session(Protocol):
-    """An artifact opened for one batch size."""
-
-    @property
-    def batch(self) -> int:
-        """The batch size."""
-
-    def load(self, images: NDArray[np.uint8]) -> None:
-        """Set the input: raw images [batch, height, width, channels]."""
-
-    def run(self) -> None:
-        """Run inference on the input."""
-
-    def read(self) -> NDArray[np.float32]:
-        """The probabilities [batch, classes] of the last run, dequantized."""
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """A package that runs artifacts of one format. The module of this package named like the format calls it."""
-
-    name: str
-    format: str
-    distribution: str
-    module: str
-    extra: str
-    for_devices: bool = True
-    successor: str | None = None  # set if the package is no longer developed
-
-    @property
-    def remedy(self) -> str:
-        """A fix to suggest if the runtime fails."""
-        if self.successor:
-            return f"{self.name} is no longer developed: use {self.successor}, {install_command('device')}"
-        return f"try another version, pip install -U {self.distribution}, or another --runtime"
-
-    @property
-    def install_command(self) -> str:
-        """The pip command that installs the package."""
-        return install_command(self.extra)
-
-    def installed(self) -> bool:
-        """Whether the package is installed; does not import it."""
-        return importlib.util.find_spec(self.module.partition(".")[0]) is not None
-
-    def require(self) -> None:
-        """Raise MissingExtraError, with the pip command, if the package is not installed."""
-        if not self.installed():
-            raise missing_package(f"the runtime {self.name}", self.extra)
-
-    def preload(self) -> None:
-        """Import the package ahead of `open`; raises MissingExtraError if it is not installed."""
-        self.require()
-        self._code().import_runtime(self.module)
-
-    def open(self, artifact: Path, batch: int = 1, threads: int = 1) -> Session:
-        """Open an artifact. An artifact that was exported with a fixed batch size keeps that instead of `batch`.
-
-        Raises MissingExtraError if the runtime is not installed, SessionError if it can't load the artifact.
-        """
-        self.require()
-        try:
-            session: Session = self._code().open_session(self.module, artifact, batch, threads)
-        except MnistkitError:
-            raise
-        except Exception as error:  # each runtime has exceptions of its own
-            reason = one_line(error, 200)
-            raise SessionError(f"{self.name} cannot load the artifact: {reason}", self.remedy) from error
-        return session
-
-    def _code(self) -> ModuleType:
-        return importlib.import_module(f"{__name__}.{self.format}")
-
-
-RUNTIMES = {
+RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (
-        Runtime("litert", "tflite", "ai-edge-litert", "ai_edge_litert.interpreter", "device"),
-        Runtime(
+        PackageRuntime("litert", "tflite", "ai-edge-litert", "ai_edge_litert.interpreter", "device"),
+        PackageRuntime(
             "tflite-runtime",
             "tflite",
             "tflite-runtime",
@@ -108,8 +38,11 @@ RUNTIMES = {
             "tflite-runtime",
             successor="litert",
         ),
-        Runtime("tensorflow", "tflite", "tensorflow", "tensorflow.lite.python.interpreter", "train", for_devices=False),
-        Runtime("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "device"),
+        PackageRuntime(
+            "tensorflow", "tflite", "tensorflow", "tensorflow.lite.python.interpreter", "train", for_devices=False
+        ),
+        PackageRuntime("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "device"),
+        CompiledRuntime("c", "c"),
     )
 }
 
@@ -163,5 +96,8 @@ def default_for(format: str) -> Runtime:
 
 
 def runtime_versions() -> dict[str, str]:
-    """The versions of Python, mnistkit, numpy and the installed runtimes."""
-    return installed_versions("mnistkit", "numpy", *(runtime.distribution for runtime in RUNTIMES.values()))
+    """The versions of Python, mnistkit, numpy and the installed runtimes, for C of its compiler."""
+    versions = installed_versions("mnistkit", "numpy")
+    for runtime in RUNTIMES.values():
+        versions |= runtime.versions()
+    return versions

@@ -19,15 +19,21 @@ BATCH = 16
 
 
 def predict(
-    runtime: Runtime, artifact: Path, images: Images, advance: Callable[[float], None], batch: int = BATCH
+    runtime: Runtime,
+    artifact: Path,
+    images: Images,
+    advance: Callable[[float], None],
+    batch: int = BATCH,
+    *,
+    trust_code: bool = False,
 ) -> NDArray[np.float32]:
     """The artifact's probabilities, float32 [N, classes], for raw images [N, height, width, channels].
 
     An artifact that was exported with a fixed batch size keeps that instead of `batch`. Calls `advance` with the number
-    of images of each batch. Raises SessionError if the runtime can't load the artifact or run it on the images.
+    of images of each batch. Raises the errors of `Runtime.open`, and SessionError if the artifact fails on the images.
     """
     threads = min(_available_cores(), -(-len(images) // batch))
-    sessions = [runtime.open(artifact, batch) for _ in range(threads)]
+    sessions = [runtime.open(artifact, batch, trust_code=trust_code) for _ in range(threads)]
     bounds = [len(images) * i // threads for i in range(threads + 1)]
     shares = list(itertools.starmap(range, itertools.pairwise(bounds)))
     with session_errors(runtime), ThreadPoolExecutor(threads) as pool:

@@ -42,11 +42,11 @@ class Isolation:
     Images and probabilities are exchanged with the workers through files in `folder`.
     """
 
-    def __init__(self, folder: Path, images: Images, classes: int) -> None:
+    def __init__(self, folder: Path, images: Images, classes: int, *, trust_code: bool) -> None:
         from mnistkit.core.images import FileImages, chunks
 
         self._probabilities_file = folder / "probabilities"
-        self._shape, self._classes = images.shape, classes
+        self._shape, self._classes, self._trust_code = images.shape, classes, trust_code
         self._images_file = images.path if isinstance(images, FileImages) else folder / "images"
         if not isinstance(images, FileImages):
             with self._images_file.open("wb") as file:
@@ -71,6 +71,7 @@ class Isolation:
             {
                 "runtime": runtime.name,
                 "artifact": str(artifact),
+                "trust_code": self._trust_code,
                 "batch": batch,
                 "images": str(self._images_file),
                 "shape": self._shape,
@@ -112,10 +113,13 @@ class Isolation:
 
 
 @contextlib.contextmanager
-def isolation(images: Images, classes: int) -> Iterator[Isolation]:
-    """An Isolation for raw images [N, height, width, channels]; stops its worker and deletes its files at the end."""
+def isolation(images: Images, classes: int, *, trust_code: bool = False) -> Iterator[Isolation]:
+    """An Isolation for raw images [N, height, width, channels]; stops its worker and deletes its files at the end.
+
+    With `trust_code`, it runs code that was made on another machine.
+    """
     with tempfile.TemporaryDirectory(prefix="mnistkit-") as folder:
-        isolated = Isolation(Path(folder), images, classes)
+        isolated = Isolation(Path(folder), images, classes, trust_code=trust_code)
         try:
             yield isolated
         finally:

@@ -53,7 +53,8 @@ def _run(job: Message, send: Send) -> Message:
     if end - first < len(images):
         images = images[first:end]
     started = time.perf_counter()
-    probabilities = predict(runtime, Path(job["artifact"]), images, ProgressReporter(send), job["batch"])
+    artifact, trust_code = Path(job["artifact"]), job["trust_code"]
+    probabilities = predict(runtime, artifact, images, ProgressReporter(send), job["batch"], trust_code=trust_code)
     seconds = time.perf_counter() - started
     Path(job["probabilities"]).write_bytes(probabilities.tobytes())
     return {"seconds": seconds}

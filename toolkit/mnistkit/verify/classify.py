@@ -40,13 +40,14 @@ def classify_with_model(path: Path, data: Dataset, index: int) -> Classification
 def classify_with_artifact(bundle: Bundle, name: str | None, index: int) -> Classification:
     """Classify image `index` of the bundle's test set with the artifact `name`; None selects the first artifact.
 
-    Raises DataError if there is no such image, ModelError if there is no such artifact, and WorkerError if the runtime
-    fails.
+    Raises DataError if there is no such image, ModelError if there is no such artifact, WorkerError if the runtime
+    fails, and the errors of `Runtime.prepare`.
     """
     evaluation = bundle.evaluation_set()
     check_index(index, len(evaluation.images))
     artifact, runtime = choose_artifact(bundle.manifest.artifacts, name)
     image, label, names = evaluation.images[index], int(evaluation.labels[index]), bundle.manifest.provenance.labels
-    with isolation(image[np.newaxis], len(names)) as isolated:
+    runtime.prepare(bundle.file(artifact), trust_code=bundle.trust_code)
+    with isolation(image[np.newaxis], len(names), trust_code=bundle.trust_code) as isolated:
         probabilities, _ = isolated.predict(runtime, bundle.file(artifact), 1, lambda amount: None)
     return Classification(image, probabilities[0], label, names)

@@ -52,7 +52,8 @@ def verify_corrupted(
     results = list[CorruptedParity]()
     with progress.task("verifying on corrupted images", len(corruptions.CORRUPTIONS)) as advance:
         for corruption in corruptions.CORRUPTIONS:
-            with isolation(corruptions.corrupt(images, corruption, seed), evaluation.reference.shape[1]) as isolated:
+            corrupted, classes = corruptions.corrupt(images, corruption, seed), evaluation.reference.shape[1]
+            with isolation(corrupted, classes, trust_code=bundle.trust_code) as isolated:
 
                 def run(artifact: Artifact, runtime: Runtime) -> Row:
                     batch, path = batch_size(artifact.quantization), bundle.file(artifact)

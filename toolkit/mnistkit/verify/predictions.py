@@ -19,9 +19,10 @@ from mnistkit.core.errors import RecordError, WorkerError
 from mnistkit.core.progress import SILENT, Progress
 from mnistkit.data.sampling import stratified_sample
 from mnistkit.device.machine import Machine, this_machine
-from mnistkit.runtimes import Runtime, artifacts_without_runtime, match_runtimes, runtime_versions
+from mnistkit.runtimes import Runtime, runtime_versions
 from mnistkit.runtimes.inference import batch_size
 from mnistkit.runtimes.isolation import Isolation, isolation
+from mnistkit.runtimes.runs import prepare_runs
 
 ARRAYS = ("indices", "labels", "reference", "probabilities")
 T = TypeVar("T")
@@ -84,22 +85,22 @@ def run_artifacts(
 ) -> Predictions:
     """Run each artifact on the named runtimes, or on all installed ones, each runtime in a process of its own.
 
-    With `limit`, they classify a stratified sample of so many images, drawn with `seed`. Raises MissingExtraError if a
-    runtime is not installed, and SessionError if no artifact has the format of a named one.
+    With `limit`, they classify a stratified sample of so many images, drawn with `seed`. Raises the errors of
+    `prepare_runs`.
     """
     indices, images, sample_seed = np.arange(len(evaluation.labels), dtype=np.int64), evaluation.images, None
     if limit is not None and limit < len(indices):
         indices, sample_seed = stratified_sample(evaluation.labels, limit, seed), seed
         images = images[indices]
     reference, probabilities = evaluation.reference[indices], list[NDArray[np.float32]]()
-    with isolation(images, reference.shape[1]) as isolated:
+    with isolation(images, reference.shape[1], trust_code=bundle.trust_code) as isolated:
 
         def run(artifact: Artifact, runtime: Runtime) -> ArtifactRun:
             predicted, seconds = classify(isolated, bundle, artifact, runtime, len(images), progress)
             probabilities.append(predicted)
             return artifact_run(artifact, runtime, seconds)
 
-        rows, not_run = run_each(bundle, runtimes, run)
+        rows, not_run = run_each(bundle, runtimes, run, progress)
     record = PredictionsRecord(
         bundle_sha256=bundle.manifest_sha256,
         test_set_sha256=evaluation.digest,
@@ -115,24 +116,24 @@ def run_artifacts(
 
 
 def run_each(
-    bundle: Bundle, runtimes: tuple[str, ...], run: Callable[[Artifact, Runtime], T]
+    bundle: Bundle,
+    runtimes: tuple[str, ...],
+    run: Callable[[Artifact, Runtime], T],
+    progress: Progress = SILENT,
 ) -> tuple[tuple[T, ...], tuple[NotRun, ...]]:
     """Call `run` with each artifact on each named or installed runtime; a WorkerError is reported as not run.
 
-    Raises MissingExtraError if a runtime is not installed, and SessionError if no artifact has the format of a named
-    one.
+    Raises the errors of `prepare_runs`.
     """
-    rows, not_run = list[T](), list[NotRun]()
-    artifacts = bundle.manifest.artifacts
-    for artifact, runtime in match_runtimes(artifacts, runtimes):
+    rows, not_run, requested = list[T](), list[NotRun](), bool(runtimes)
+    runs = prepare_runs(bundle, runtimes, progress)
+    for artifact, runtime in runs.available:
         try:
             rows.append(run(artifact, runtime))
         except WorkerError as error:
-            not_run.append(NotRun(artifact.file, runtime.name, error.problem, error.remedy, bool(runtimes)))
-    if not runtimes:
-        for artifact, runtime in artifacts_without_runtime(artifacts):
-            problem = f"{runtime.name} is not installed"
-            not_run.append(NotRun(artifact.file, runtime.name, problem, runtime.install_command, requested=False))
+            not_run.append(NotRun(artifact.file, runtime.name, error.problem, error.remedy, requested))
+    for row in runs.unavailable:
+        not_run.append(NotRun(row.artifact.file, row.runtime.name, row.error.problem, row.error.remedy, requested))
     return tuple(rows), tuple(not_run)
 
 

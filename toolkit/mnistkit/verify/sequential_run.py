@@ -40,7 +40,7 @@ def verify_sequentially(
     reference, labels = evaluation.reference[order], evaluation.labels[order]
     expected = reference.argmax(axis=1) == labels
     float32 = parity.float32_tolerance(float(abs(evaluation.logits).max()))
-    with isolation(images, reference.shape[1]) as isolated:
+    with isolation(images, reference.shape[1], trust_code=bundle.trust_code) as isolated:
 
         def run(artifact: Artifact, runtime: Runtime) -> ArtifactResult:
             path, batch = bundle.file(artifact), batch_size(artifact.quantization)

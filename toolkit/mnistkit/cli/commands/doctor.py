@@ -73,12 +73,16 @@ def _lines(report: DoctorReport) -> Iterator[str]:
 
 
 def _runtime_line(status: RuntimeStatus, width: int) -> str:
+    from mnistkit.device.doctor import COMPILED
+
     name = f"{status.runtime:{width}}  .{status.format:6}  "
     if status.loads:
         newer = f", {status.wheel} is available" if status.wheel and status.wheel != status.installed else ""
-        return click.style("✓ ", fg="green") + f"{name}{status.installed} loads{newer}"
+        verb = "compiles" if status.format == COMPILED else "loads"
+        return click.style("✓ ", fg="green") + f"{name}{status.installed} {verb}{newer}"
     if status.installed:
-        return click.style("✗ ", fg="red") + f"{name}{status.installed} does not load"
+        verb = "compile" if status.format == COMPILED else "load"
+        return click.style("✗ ", fg="red") + f"{name}{status.installed} does not {verb}"
     available = f"{status.wheel} is available" if status.wheel else status.reason
     return f"– {name}not installed, {available}"
 

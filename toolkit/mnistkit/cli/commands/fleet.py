@@ -46,6 +46,7 @@ def deploy(ctx: click.Context, bundle: Path, fleet: Fleet, json_path: Path | Non
 @options.bundle_argument
 @fleet_options
 @options.runtime
+@options.trust_code
 @options.margin
 @options.limit
 @options.sample_seed
@@ -59,6 +60,7 @@ def verify(
     bundle: Path,
     fleet: Fleet,
     runtimes: tuple[str, ...],
+    trust_code: bool,
     margin: float,
     limit: int | None,
     seed: int,
@@ -77,7 +79,7 @@ def verify(
     from mnistkit.verify.parity import Limits
 
     settings = run.VerifyOptions(limit, seed, Limits(margin, max_ece=max_ece), holm)
-    report = run.verify(open_bundle(bundle), fleet, runtimes, settings, Terminal())
+    report = run.verify(open_bundle(bundle, trust_code=trust_code), fleet, runtimes, settings, Terminal())
     ctx.exit(write_report(report, json_path, allow_inconclusive=allow_inconclusive))
 
 
@@ -85,6 +87,7 @@ def verify(
 @options.bundle_argument
 @fleet_options
 @options.runtime
+@options.trust_code
 @options.sampling
 @options.strict
 @options.json_file
@@ -94,6 +97,7 @@ def bench(
     bundle: Path,
     fleet: Fleet,
     runtimes: tuple[str, ...],
+    trust_code: bool,
     seconds: float,
     samples: int | None,
     processes: int | None,
@@ -113,6 +117,6 @@ def bench(
     arguments = ["--seconds", str(seconds), "--threads", ",".join(map(str, threads))]
     for name, value in (("--processes", processes), ("--samples", samples)):
         arguments += [] if value is None else [name, str(value)]
-    report = run.bench(open_bundle(bundle), fleet, runtimes, arguments, Terminal())
+    report = run.bench(open_bundle(bundle, trust_code=trust_code), fleet, runtimes, arguments, Terminal())
     code = write_report(report, json_path)
     ctx.exit(code or (ExitCode.UNSTABLE if strict and report.is_unstable else ExitCode.OK))

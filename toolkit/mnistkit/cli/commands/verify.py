@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Verify that exported models match the original's accuracy.")
 @options.bundle_argument
 @options.runtime
+@options.trust_code
 @options.margin
 @options.limit
 @options.sample_seed
@@ -40,6 +41,7 @@ def command(
     ctx: click.Context,
     bundle: Path,
     runtimes: tuple[str, ...],
+    trust_code: bool,
     margin: float,
     limit: int | None,
     seed: int,
@@ -79,7 +81,7 @@ def command(
         )
     if png:
         plots.require()
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, trust_code=trust_code)
     if corruptions:
         check_comparable(opened)
     evaluation = opened.evaluation_set()
