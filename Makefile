@@ -18,7 +18,7 @@ BENCH  := $(RUN) $(call room,benchmarks/mnistkit_bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi benchmarks stress recipes docs clean distclean help
+.PHONY: all train export verify bench setup device pi test lint types unit test-tflite-runtime test-pi test-pi-full bench-pi c-records benchmarks stress recipes docs clean distclean help
 
 # A record is kept whatever its verdict, and these targets end with the exit code of the verdict.
 verdict = case "$$(sed -n 's/^ "verdict": "\(.*\)",$$/\1/p' $(OUT)/verify.json)" in PASS) ;; INCONCLUSIVE) exit 3 ;; *) exit 1 ;; esac
@@ -121,6 +121,10 @@ test-pi-full: .venv/dev               ## the same on all images, also on a Pi 3 
 
 bench-pi: .venv/dev $(OUT)/bundle/manifest.json      ## count instructions on emulated boards, compare with the record
 	$(BIN)/python tools/bench_pi.py $(OUT)/bundle
+
+c-records: .venv/dev                  ## count instructions of the generated C on emulated processors and record them (10 minutes)
+	$(BIN)/python tools/record_c.py
+	$(BIN)/python tools/docs.py
 
 benchmarks: .venv/dev all             ## measure mnistkit itself against its targets
 	$(BIN)/python benchmarks/performance.py

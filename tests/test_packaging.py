@@ -67,9 +67,9 @@ def test_device_extra_verifies_and_benches_without_tensorflow(wheel: Path, works
     packages = {path.name.partition("-")[0] for path in (tmp_path / "env").glob("lib/*/site-packages/*.dist-info")}
     assert "ai_edge_litert" in packages
     assert not packages & {"tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"}
-    assert run(programs / "mnistkit", "verify", workspace / "bundle").count("PASS") == 7
+    assert run(programs / "mnistkit", "verify", workspace / "bundle").count("PASS") == 8
     report = json.loads(run(programs / "mnistkit", "bench", workspace / "bundle", *BRIEFLY, "--json", "-"))
-    assert [row["runtime"] for row in report["measurements"]] == ["litert"] * 4 + ["onnxruntime"] * 3
+    assert [row["runtime"] for row in report["measurements"]] == ["litert"] * 4 + ["onnxruntime"] * 3 + ["c"]
 
 
 preflight_problem = runpy.run_path(str(ROOT / "tools/preflight.py"))["problem"]

@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+import c_records
 import markdown_table
 import operator_records
 import pi_records
@@ -119,6 +120,12 @@ def stress_table() -> str:
     return markdown_table.table(("attack", "runs", "failures"), rows)
 
 
+C_TABLES = {
+    "instructions": c_records.instructions_table,
+    "cycles": c_records.cycles_table,
+    "sizes": c_records.sizes_table,
+    "microcontrollers": c_records.microcontrollers_table,
+}
 WRITERS: dict[str, Callable[[str], str]] = {
     "help": help_text,
     "transcript": transcript,
@@ -128,6 +135,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "stress": lambda _: stress_table(),
     "search": lambda _: recipe_records.search_table(),
     "instructions": lambda _: pi_records.counts_table(pi_records.load_baseline()),
+    "c": lambda table: C_TABLES[table](c_records.load()),
 }
 
 

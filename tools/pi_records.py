@@ -1,9 +1,10 @@
-"""The recorded instruction counts of an inference on each emulated board, and their table in docs/raspberry-pi.md."""
+"""The recorded cost of an inference on each emulated board, and its table in docs/raspberry-pi.md."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import markdown_table
 from mnistkit.core import records
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "pi-instructions.json"
@@ -21,10 +22,11 @@ class Count:
     artifact: str
     runtime: str
     instructions: int  # of one inference on one thread: only the call of the runtime, from Python
+    cycles: int | None = None  # estimated; None if LLVM has no model of the processor
 
 
 @dataclass(frozen=True)
-class InstructionCounts(records.Record, schema="instructions", version=1):
+class InstructionCounts(records.Record, schema="instructions", version=2):
     """Instruction counts, and the versions of the tools that they were made with."""
 
     versions: dict[str, str]
@@ -76,12 +78,22 @@ def max_deviation(first: InstructionCounts, second: InstructionCounts) -> float:
 
 
 def counts_table(record: InstructionCounts) -> str:
-    """A Markdown table with one line for each artifact and runtime and one column for each board."""
-    counts = record.by_key()
-    lines = [f"| artifact | runtime |{''.join(f' {name} |' for name in BOARDS.values())}"]
-    lines.append(f"|---|---|{'--:|' * len(BOARDS)}")
-    for artifact, runtime in dict.fromkeys((count.artifact, count.runtime) for count in record.counts):
-        cells = "".join(f" {counts[board, artifact, runtime]:,} |" for board in BOARDS)
-        lines.append(f"| `{artifact}` | {runtime} |{cells}")
+    """A Markdown table with one line for each artifact and runtime, and columns for each board.
+
+    The last columns are the estimated cycles on the boards that have an estimate.
+    """
+    counts = {(count.board, count.artifact, count.runtime): count for count in record.counts}
+    estimated = [board for board in BOARDS if any(count.board == board and count.cycles for count in record.counts)]
+    columns = *BOARDS.values(), *(f"{BOARDS[board]}, cycles" for board in estimated)
+    rows = (
+        (
+            f"`{artifact}`",
+            runtime,
+            *(f"{counts[board, artifact, runtime].instructions:,}" for board in BOARDS),
+            *(f"{counts[board, artifact, runtime].cycles:,}" for board in estimated),
+        )
+        for artifact, runtime in dict.fromkeys((count.artifact, count.runtime) for count in record.counts)
+    )
+    table = markdown_table.table(("artifact", "runtime", *columns), rows, text_columns=2)
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    return "\n".join([*lines, "", f"Counted with {versions}.", ""])
+    return f"{table}\nCounted with {versions}.\n"

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import c_programs
+import random_networks
 from mnistkit.bundle import MANIFEST, digest_of_manifest, open_bundle
 from mnistkit.cli import main as cli
 from mnistkit.cli import terminal
@@ -32,11 +35,13 @@ from mnistkit.core.errors import MnistkitError
 from mnistkit.data import dataset, mnist
 from mnistkit.data.dataset import Dataset
 from mnistkit.device.machine import this_machine
+from mnistkit.formats.tflite_file import TfliteFile
 from mnistkit.training import keras_models
 from mnistkit.training.keras_models import KerasModel, import_keras
 from mnistkit.verify.parity import Limits
 from mnistkit.verify.predictions import run_artifacts
 from mnistkit.verify.report import VerifyReport, evaluate
+from mnistkit_export.c import generate
 from mnistkit_export.exporter import export
 from mnistkit_export.plan import ExportOptions
 from mnistkit_export.preprocessing import PreprocessingOptions
@@ -47,6 +52,9 @@ HANG_SECONDS = 120.0
 PLANTED_ERROR = 1e-3
 UNTRAINED = ExportOptions(preprocessing=PreprocessingOptions("raw"), accept_accuracy=True)
 NUMBERS = (-1, -5.0, 7.0, 1e300, 2**70)
+INTEGERS = (-(1 << 31), -129, -2, -1, 0, 1, 2, 3, 7, 255, 1 << 16, (1 << 31) - 1)
+REMOVE = 0.1  # share of changes that remove an item
+GENERATE_SECONDS, GENERATE_BYTES = 10.0, 300_000_000  # that generating C from a small network may take
 JUNK: tuple[object, ...] = (None, True, "", "\x1b[31m", [], {}, [[]], "../x", *NUMBERS)
 
 
@@ -143,7 +151,9 @@ def resealed_bundles(bundle: Path, runs: int, seed: int = 0) -> Outcome:
 
 
 def _with_checksum(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
-    for file in (manifest["test_set"], manifest["reference"], *manifest["artifacts"]):
+    artifacts = manifest["artifacts"]
+    code = [file for artifact in artifacts for file in (artifact["header"], *artifact["libraries"]) if file]
+    for file in (manifest["test_set"], manifest["reference"], *artifacts, *code):
         if file["file"] == path.name:
             file["sha256"] = files.sha256_of(path)
     return manifest
@@ -184,6 +194,113 @@ def mutated_records(verify_json: Path, bench_json: Path, runs: int, seed: int = 
             elif code in (0, 1) and (impossible := next(_impossible_numbers(mutated, ""), "")):
                 failures.append(f"run {run}: {paths[target].name}: accepted {impossible}")
     return Outcome("changed value of a record", runs, tuple(failures))
+
+
+def mutated_networks(tflite: bytes, runs: int, seed: int = 0) -> Outcome:
+    """Change bits or fields of an int8 .tflite file: generating C from it never fails internally, hangs or swells."""
+    rng, failures = random.Random(seed), []
+    for run in range(runs):
+        change, file = _mutate_network(rng, tflite)
+        if file is None:  # not a .tflite file any more
+            continue
+        started, peak = time.perf_counter(), _peak_bytes()
+        try:
+            generate(file, "")
+        except MnistkitError:
+            pass
+        except Exception as error:  # what must not happen
+            failures.append(f"run {run}: {change}: {type(error).__name__}: {error}")
+        if (seconds := time.perf_counter() - started) > GENERATE_SECONDS:
+            failures.append(f"run {run}: {change}: {seconds:.0f} s")
+        if (more := _peak_bytes() - peak) > GENERATE_BYTES:
+            failures.append(f"run {run}: {change}: {more / 1e6:.0f} MB")
+    return Outcome("changed .tflite file, generated as C", runs, tuple(failures))
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def random_networks_as_c(runs: int, seed: int = 0) -> Outcome:
+    """Generate C from random networks: equal to LiteRT in both roundings, on all instruction sets that are there."""
+    failures, rejected = [], 0
+    for run in range(runs):
+        names = [*_native_sets(), "neon" if run % 2 else "neon-dot"]
+        pairs = [(name, rounding) for name in names for rounding in c_programs.ROUNDINGS]
+        comparison = random_networks.compare_seed(seed + run, pairs)
+        if comparison is None:
+            rejected += 1
+        else:
+            failures += [f"seed {seed + run}: {difference}" for difference in comparison.differences]
+    return Outcome("random network as C, equal to LiteRT", runs - rejected, tuple(failures))
+
+
+def _native_sets() -> list[str]:
+    return [name for name in c_programs.NATIVE if not c_programs.missing_features(name)]
+
+
+def cnn_as_c(bundle: Path, images: NDArray[np.uint8]) -> Outcome:
+    """The exported C of a bundle on all images: equal to LiteRT in both roundings, on all instruction sets."""
+    content, failures, runs = (bundle / "model.int8.tflite").read_bytes(), [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        for file in ("model.int8.c", "model.int8.h"):
+            shutil.copy(bundle / file, folder)
+        for rounding in c_programs.ROUNDINGS:
+            expected = c_programs.predict_tflite(content, c_programs.KERNELS[rounding], images)
+            for name in (*_native_sets(), *c_programs.EMULATED):
+                found = c_programs.predict_generated(Path(folder) / "model.int8.c", name, rounding, images)
+                rows, runs = c_programs.differing_rows(expected, found), runs + 1
+                failures += [f"{name}, {rounding}: {len(rows)} of {len(images)} images differ"] if rows else []
+    return Outcome("C of the CNN on all test images, equal to LiteRT", runs, tuple(failures))
+
+
+def _mutate_network(rng: random.Random, tflite: bytes) -> tuple[str, TfliteFile | None]:
+    """A changed file and what was changed; None if it can't be parsed any more."""
+    if rng.random() < 0.4:
+        content = bytearray(tflite)
+        for _ in range(rng.choice((1, 1, 3))):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        try:
+            return "bits", TfliteFile.from_bytes(bytes(content))
+        except Exception:  # the parser raises exceptions of any type
+            return "bits", None
+    file = TfliteFile.from_bytes(tflite)
+    changes = [_mutate_field(rng, file.model) for _ in range(rng.choice((1, 1, 2)))]
+    return "; ".join(changes), file
+
+
+def _mutate_field(rng: random.Random, node: Any) -> str:
+    """Replace a random field of a tree of objects; returns its name and new value."""
+    while True:
+        name, value = rng.choice([item for item in vars(node).items() if item[1] is not None] or [("", None)])
+        if isinstance(value, list) and value and hasattr(value[0], "__dict__") and rng.random() > REMOVE:
+            node = rng.choice(value)
+        elif hasattr(value, "__dict__") and rng.random() > REMOVE:
+            node = value
+        else:
+            break
+    changed = _junk_like(rng, value)
+    setattr(node, name, changed)
+    return f"{type(node).__name__}.{name} = {str(changed)[:80]}"
+
+
+def _junk_like(rng: random.Random, value: Any) -> Any:
+    """A value of the same kind: numbers become extreme, arrays and lists lose or change an item, others vanish."""
+    if isinstance(value, bool | int):
+        return rng.choice(INTEGERS)
+    if isinstance(value, list) and value:
+        position = rng.randrange(len(value))
+        return [*value[:position], *value[position + 1 :]]
+    if not isinstance(value, np.ndarray) or not len(value):
+        return None
+    if rng.random() < REMOVE:
+        return value[: rng.randrange(len(value))]
+    copy = value.copy()
+    with np.errstate(all="ignore"):
+        junk = rng.choice((*INTEGERS, 1e-30, 1e30, np.nan, np.inf) if copy.dtype.kind == "f" else INTEGERS)
+        copy[rng.randrange(len(copy))] = np.array(junk).astype(copy.dtype)
+    return copy
 
 
 SHARES = ("accuracy", "agreement", "p_value", "share")
@@ -313,6 +430,9 @@ def main() -> None:
             lambda: killed_exports(workspace / "model.keras", small, 100),
             lambda: random_logits(small, 20),
             lambda: planted_errors(small, 20),
+            lambda: mutated_networks((bundle / "model.int8.tflite").read_bytes(), 2000),
+            lambda: random_networks_as_c(60),
+            lambda: cnn_as_c(workspace / "bundle", data.x_test[:]),
         )
         outcomes = []
         for attack in attacks:

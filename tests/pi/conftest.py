@@ -14,6 +14,15 @@ from mnistkit.verify import predictions
 from mnistkit.verify.predictions import Predictions
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured."""
+    passed = terminalreporter.stats.get("passed", [])
+    costs = [value for report in passed for name, value in report.user_properties if name == "cost"]
+    if costs:
+        terminalreporter.section("cost of one inference of the generated C")
+        terminalreporter.write_line("\n".join(sorted(costs)))
+
+
 @pytest.fixture(scope="session")
 def cnn_bundle(workspace: Path) -> Path:
     """The bundle of the CNN with the committed weights. Read-only."""

@@ -74,6 +74,8 @@ class Reader:
 
     def network(self) -> Network:
         """The network; raises ExportError if an operator cannot be generated."""
+        if len(self._graph.inputs) != 1 or len(self._graph.outputs) != 1:
+            raise fail(self._tensor_name(self._output), "the file has several inputs or outputs")
         for operator, node in zip(self._operators, self._graph.operators, strict=True):
             if operator.kind not in self._read:
                 raise fail(self._tensor_name(operator.outputs[0]), f"no kernel for {operator.kind}")
