@@ -1,8 +1,5 @@
 INLINE void store_sums(const vec *sums, const requantization *q, int c, act *out, int channels)
 {
-#if DEPTH > V
-    UNROLL(4)
-#endif
     for (int t = 0; t < DEPTH / V && t * V < channels; t++)
         store_1(out + t * V, requantize(sums[t], q, c + t * V), q, channels - t * V < V ? channels - t * V : V);
 }
