@@ -8,6 +8,7 @@ from mnistkit_export.c.kernel import PARAMETERS, Kernel, array, each_pixel, gene
 from mnistkit_export.c.memory import View
 from mnistkit_export.c.network import Depthwise
 from mnistkit_export.c.requantization import CHANNELS, declare_requantization
+from mnistkit_export.c.weights import padded
 
 
 @generate.register
@@ -15,7 +16,7 @@ def _(layer: Depthwise, sources: Sequence[View], target: View) -> Kernel:
     (source,) = sources
     window, name = layer.window, layer.name
     height, width, channels = layer.weights.shape
-    stored = -(-channels // CHANNELS) * CHANNELS
+    stored = padded(channels, CHANNELS)
     weights = np.zeros((height, width, stored), np.int8)
     weights[:, :, :channels] = layer.weights
     multiplier = channels // layer.inputs[0].shape[2]

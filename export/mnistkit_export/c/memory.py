@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from mnistkit_export.c.fuse import consumers
 from mnistkit_export.c.network import Activation, Concatenation, Convolution, Depthwise, Flatten, Network, Pad, Slice
+from mnistkit_export.c.weights import padded
 
 ALIGNMENT = 64  # bytes, the width of the widest vector
 SLACK = 32  # bytes after a buffer that vector instructions may read or write
@@ -66,7 +67,7 @@ def allocate(network: Network) -> Memory:
             start = base.at(*layer.begin[:2])
             memory.views[layer.output] = View(base.buffer, start, base.row, base.pixel, layer.output.shape)
         else:
-            pixel = -(-layer.output.shape[2] // 4) * 4
+            pixel = padded(layer.output.shape[2], 4)
             copies = isinstance(layer, Concatenation | Flatten | Pad | Slice)
             fill = isinstance(layer, Pad) or (copies and pixel != layer.output.shape[2])
             _add(memory, network, layer.output, pixel, step, fill=fill)
@@ -109,7 +110,7 @@ def place(buffers: Sequence[Buffer]) -> tuple[dict[str, int], int]:
     """
     placed: list[tuple[int, int, Buffer]] = []
     for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
-        size = -(-(buffer.size + SLACK) // ALIGNMENT) * ALIGNMENT
+        size = padded(buffer.size + SLACK, ALIGNMENT)
         offset = 0
         for start, end, other in sorted(placed, key=lambda one: one[0]):
             if buffer.first <= other.last and other.first <= buffer.last:

@@ -15,16 +15,19 @@ from mnistkit_export.c.weights import order_macros
 INSTRUCTION_SETS = """\
 #if defined(MODEL_PLAIN)
 {scalar}
+{one_channel}
 #elif defined(__AVX512VNNI__) && defined(__AVX512BW__)
 {avx512vnni}
 #elif defined(__AVX2__)
 {avx2}
 #elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
 {helium}
+{one_channel}
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 {neon}
 #else
 {scalar}
+{one_channel}
 #endif
 """
 
@@ -53,7 +56,7 @@ def write(network: Network) -> Source:
     steps = _steps(network, memory)
     scratch = [step.scratch for step in steps if step.scratch.size]
     offsets, arena = place([*memory.buffers.values(), *scratch, *_marks(steps)])
-    sets = {name: _read(name).rstrip() for name in ("scalar", "avx512vnni", "avx2", "helium", "neon")}
+    sets = {name: _read(name).rstrip() for name in ("scalar", "avx512vnni", "avx2", "helium", "neon", "one_channel")}
     parts = [
         '#include "model.int8.h"\n',
         _read("common"),

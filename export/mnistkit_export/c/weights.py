@@ -21,9 +21,9 @@ def pack(rows: NDArray[np.int8]) -> Iterator[tuple[int, list[int]]]:
     `rows` is [output channels, rows, inputs]; channels are filled up to a block, inputs to a word, with zeros.
     """
     channels, count, inputs = rows.shape
-    padded = np.zeros((-(-channels // CHANNELS) * CHANNELS, count, -(-inputs // WORD) * WORD), np.int8)
-    padded[:channels, :, :inputs] = rows
-    words = padded.view("<u4").reshape(-1, CHANNELS, count, padded.shape[2] // WORD)
+    filled = np.zeros((padded(channels, CHANNELS), count, padded(inputs, WORD)), np.int8)
+    filled[:channels, :, :inputs] = rows
+    words = filled.view("<u4").reshape(-1, CHANNELS, count, filled.shape[2] // WORD)
     for block in words:
         for row in range(count):
             for first in range(0, words.shape[3], 4):

@@ -23,15 +23,6 @@ typedef int8x16_t weights;
 #define LOAD_STEP(x, p) x = vldrbq_s8(p)
 #define LOAD_WEIGHTS_1(w, next) w##0 = vldrbq_s8(w)
 #define DOT(a, x, lane, w) a = vmladavaq_s8(a, x, w)
-INLINE vec reduce(const sum *a) { return *a; }
-INLINE vec vec_max(vec a, vec b) { return a > b ? a : b; }
-INLINE vec requantize(vec a, const requantization *q, int c) { return requantize_one(a, q, c); }
-INLINE void store_1(act *out, vec a, const requantization *q, int channels)
-{
-    (void)channels;
-    a += q->zero;
-    *out = (act)(a < q->low ? q->low : a > q->high ? q->high : a);
-}
 #define DEPTH 4
 INLINE void depthwise_sums(const act *x, int rows, int columns, int row, int pixel, const int8_t *w, int next, const int32_t *bias, vec *sums)
 {

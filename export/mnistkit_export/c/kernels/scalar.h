@@ -14,8 +14,6 @@ typedef int32_t vec;
 #define PEEL 0
 #define START(bias, n) *(bias)
 #define LOAD_BLOCK(x, p)
-INLINE vec reduce(const sum *a) { return *a; }
-INLINE vec vec_max(vec a, vec b) { return a > b ? a : b; }
 #if defined(__ARM_FEATURE_DSP) && !defined(MODEL_PLAIN)
 #include <arm_acle.h>
 typedef int16_t input;
@@ -56,13 +54,6 @@ typedef const int8_t *weights;
 #define LOAD_WEIGHTS_1(w, next) w##0 = w
 #define DOT(a, x, lane, w) a += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]
 #endif
-INLINE vec requantize(vec a, const requantization *q, int c) { return requantize_one(a, q, c); }
-INLINE void store_1(act *out, vec a, const requantization *q, int channels)
-{
-    (void)channels;
-    a += q->zero;
-    *out = (act)(a < q->low ? q->low : a > q->high ? q->high : a);
-}
 #define DEPTH 1
 INLINE void depthwise_sums(const act *x, int rows, int columns, int row, int pixel, const int8_t *w, int next, const int32_t *bias, vec *sums)
 {
